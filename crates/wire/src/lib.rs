@@ -1,0 +1,21 @@
+//! Bytes and records: everything that ZooKeeper puts on a socket or into a file, and nothing else.
+//!
+//! This crate knows shapes, not meanings. It has no state, does no IO and allocates nothing that
+//! its input does not justify; decoding any bytes ends in a record or a [`jute::DecodeError`],
+//! never in a panic.
+//!
+//! Reading order: [`jute`] (the encoding), [`ids`] (numbers that must not be mixed up),
+//! [`error`], [`stat`], [`acl`], [`path`], then the two ends of a conversation with a client:
+//! [`frame`], [`connect`], [`op`], [`request`], [`reply`]; and [`txn`], what is logged.
+
+#![no_std]
+#![warn(missing_docs)]
+
+extern crate alloc;
+
+pub mod acl;
+pub mod error;
+pub mod ids;
+pub mod jute;
+pub mod stat;
+pub mod txn;
