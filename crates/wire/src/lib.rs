@@ -10,12 +10,26 @@
 
 #![no_std]
 #![warn(missing_docs)]
+#![warn(clippy::indexing_slicing)]
 
 extern crate alloc;
 
-pub mod acl;
-pub mod error;
-pub mod ids;
 pub mod jute;
+
+pub mod ids;
+
+pub mod error;
 pub mod stat;
+
+pub mod acl;
+pub mod path;
+
+pub mod frame;
+
+pub mod connect;
+pub mod op;
+
+pub mod request;
+
+pub mod reply;
 pub mod txn;

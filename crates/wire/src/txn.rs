@@ -133,8 +133,20 @@ impl Txn<'_> {
                 CreateKind::Container => 19,
                 CreateKind::Ttl { .. } => 21,
             },
-            Self::Delete { container, .. } => if *container { 20 } else { 2 },
-            Self::SetData { reconfig, .. } => if *reconfig { 16 } else { 5 },
+            Self::Delete { container, .. } => {
+                if *container {
+                    20
+                } else {
+                    2
+                }
+            }
+            Self::SetData { reconfig, .. } => {
+                if *reconfig {
+                    16
+                } else {
+                    5
+                }
+            }
             Self::SetAcl { .. } => 7,
             Self::Check { .. } => 13,
             Self::CreateSession { .. } => -10,
@@ -249,9 +261,7 @@ fn read_txn<'a>(from: &mut Reader<'a>, txn_type: i32) -> Result<Txn<'a>, DecodeE
             version: from.int()?,
             reconfig: txn_type == 16,
         },
-        7 => {
-            Txn::SetAcl { path: from.text()?, acl: Acl::read_list(from)?, version: from.int()? }
-        }
+        7 => Txn::SetAcl { path: from.text()?, acl: Acl::read_list(from)?, version: from.int()? },
         13 => Txn::Check { path: from.text()?, version: from.int()? },
         -10 => Txn::CreateSession { timeout_ms: from.int()? },
         -1 => Txn::Error(ErrorCode(from.int()?)),
