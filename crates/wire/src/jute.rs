@@ -12,6 +12,9 @@
 //! Reading borrows from the input and allocates nothing except for malformed UTF-8, whose bad
 //! sequences become U+FFFD as they do in ZooKeeper. Nothing is ever reserved by a count that the
 //! sender chose.
+//!
+//! Java writes a character beyond U+FFFF as two surrogates of three bytes each and reads that back
+//! as two U+FFFD. Here it is written as plain UTF-8 and read back whole.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -111,7 +114,7 @@ impl<'a> Reader<'a> {
 
     /// A string; `None` is null. Malformed UTF-8 is repaired with U+FFFD, never refused.
     pub fn string(&mut self) -> Result<Option<Text<'a>>, DecodeError> {
-        Ok(self.buffer()?.map(String::from_utf8_lossy))
+        Ok(self.buffer()?.map(repair))
     }
 
     /// A string that must not be null.
@@ -143,6 +146,37 @@ impl<'a> Reader<'a> {
         }
         Ok(Some(elements))
     }
+}
+
+/// The text of `bytes`, with U+FFFD in place of each sequence that is not UTF-8.
+///
+/// Differs from the standard library's repair in one thing: an encoded surrogate, whole or cut
+/// short, becomes one U+FFFD and not one per byte.
+// Java: String(byte[], Charset) replaces a surrogate as a whole; the length of an ACL id that was
+// stored as such must be the same on every server of an ensemble.
+fn repair(bytes: &[u8]) -> Text<'_> {
+    if let Ok(text) = core::str::from_utf8(bytes) {
+        return Cow::Borrowed(text);
+    }
+    let mut text = String::new();
+    // How many bytes of a surrogate stand right before the next chunk.
+    let mut surrogate_bytes = 0;
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        if !chunk.valid().is_empty() {
+            surrogate_bytes = 0;
+        }
+        surrogate_bytes = match (surrogate_bytes, chunk.invalid()) {
+            (1, [0xa0..=0xbf]) => 2,
+            (2, [0x80..=0xbf]) => 0,
+            (_, []) => 0,
+            (_, invalid) => {
+                text.push(char::REPLACEMENT_CHARACTER);
+                usize::from(invalid == [0xed])
+            }
+        };
+    }
+    Cow::Owned(text)
 }
 
 /// Appends jute fields to a growing buffer.
@@ -190,5 +224,33 @@ impl Put for Vec<u8> {
 
     fn put_count(&mut self, count: usize) {
         self.put_int(i32::try_from(count).expect("nothing of 2 GiB is ever put into a record"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What Java's decoder makes of the same bytes.
+    #[test]
+    fn malformed_utf8_is_repaired_as_java_does() {
+        for (bytes, text) in [
+            (&b"\xed\xa0\xbd\xed\xb8\x80"[..], "\u{fffd}\u{fffd}"),
+            (b"\xed\xa0", "\u{fffd}"),
+            (b"\xed\xa0A", "\u{fffd}A"),
+            (b"\xedA\xa0", "\u{fffd}A\u{fffd}"),
+            (b"\xed\xb0\xff", "\u{fffd}\u{fffd}"),
+            (b"\xed\xa0\x80\xff", "\u{fffd}\u{fffd}"),
+            (b"\xed\xa0\x80\x80", "\u{fffd}\u{fffd}"),
+            (b"\xed\xff\xbf", "\u{fffd}\u{fffd}\u{fffd}"),
+            (b"\xed\x9f\xbf", "\u{d7ff}"),
+            (b"\xed\x80A", "\u{fffd}A"),
+            (b"\xc0\xaf", "\u{fffd}\u{fffd}"),
+            (b"\xe0\x80\x80", "\u{fffd}\u{fffd}\u{fffd}"),
+            (b"\xf0\x9f\x98A", "\u{fffd}A"),
+            (b"\xf0\x9f\x98\x80", "\u{1f600}"),
+        ] {
+            assert_eq!(repair(bytes), text, "{bytes:x?}");
+        }
     }
 }
