@@ -1,0 +1,355 @@
+//! `Dir`: a persistent map from a hash to a value, the one container that the tree is made of.
+//!
+//! It is a trie over the bits of a 64-bit hash, three at a time from the top, with buckets for
+//! leaves. Children, sessions, ephemerals and the ACL table are all kept in it.
+//!
+//! ```text
+//! Dir (16 bytes) = kind:u8 . . . len:u32 pointer:8
+//!   Empty
+//!   Two | Four | Seven | Eleven | Fifteen   bucket of that many slots, those in use first,
+//!                                           ascending by hash
+//!   Many                                    bucket of any size, only where no hash bits are left
+//!   Branch                                  eight Dirs, by the next three bits
+//! ```
+//!
+//! - **Persistent.** A clone is one reference count. A change copies only what is shared with a
+//!   clone, at most one bucket and the branches above it; what is not shared is changed in place.
+//! - **No rehash.** A full bucket splits by itself; nothing ever moves but its entries.
+//! - **Order.** Iteration goes by ascending hash: it depends on the key and the content alone.
+//! - Sizes of buckets are chosen so that with a reference count they fill an allocator's size
+//!   class (48, 80, 128, 192, 256 bytes) when the value is a pointer.
+//! - Equal hashes are allowed: that a hash fits is checked first, equality is the caller's.
+
+use alloc::vec::Vec;
+use core::slice;
+
+use triomphe::{Arc, UniqueArc};
+
+/// Holds values of type `T`, each under a hash that the caller computes.
+#[derive(Clone, Default)]
+pub(crate) enum Dir<T> {
+    #[default]
+    Empty,
+    Two(u32, Bucket<T, 2>),
+    Four(u32, Bucket<T, 4>),
+    Seven(u32, Bucket<T, 7>),
+    Eleven(u32, Bucket<T, 11>),
+    Fifteen(u32, Bucket<T, 15>),
+    Many(u32, Arc<Vec<Slot<T>>>),
+    // Invariant: the number is the sum of the arms' and greater than MERGE_AT.
+    Branch(u32, Arc<[Self; FANOUT]>),
+}
+
+pub(crate) type Bucket<T, const N: usize> = Arc<[Slot<T>; N]>;
+
+/// A slot of a bucket. Invariant: no slot in use stands behind an empty one.
+pub(crate) type Slot<T> = Option<(u64, T)>;
+
+const BITS: u32 = 3;
+const FANOUT: usize = 1 << BITS;
+/// Below so many branches all bits of the hash are used up.
+const DEPTH_MAX: u32 = 64 / BITS;
+/// A bucket with so many entries splits, unless it is at `DEPTH_MAX`.
+const BUCKET_MAX: usize = 15;
+/// A branch that has shrunk to so many entries becomes a bucket. Far enough below `BUCKET_MAX`
+/// that a create and a delete in turns do not split and merge in turns.
+const MERGE_AT: usize = 7;
+
+const _: () = assert!(size_of::<Dir<Arc<u8>>>() == 16);
+const _: () = assert!(size_of::<Slot<Arc<u8>>>() == 16);
+
+impl<T: Clone> Dir<T> {
+    /// Number of values.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Empty => 0,
+            Self::Two(len, _)
+            | Self::Four(len, _)
+            | Self::Seven(len, _)
+            | Self::Eleven(len, _)
+            | Self::Fifteen(len, _)
+            | Self::Many(len, _)
+            | Self::Branch(len, _) => *len as usize,
+        }
+    }
+
+    /// Whether there is no value.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self, Self::Empty)
+    }
+
+    /// The value under `hash` that `is_it` accepts.
+    #[inline]
+    pub(crate) fn find(&self, hash: u64, is_it: impl Fn(&T) -> bool) -> Option<&T> {
+        let mut dir = self;
+        let mut bits = hash;
+        while let Self::Branch(_, arms) = dir {
+            (dir, bits) = (&arms[arm(bits)], bits << BITS);
+        }
+        dir.slots().iter().flatten().find(|(h, value)| *h == hash && is_it(value)).map(|(_, v)| v)
+    }
+
+    /// The same for changing the value. Copies what is shared on the way to it.
+    #[inline]
+    pub(crate) fn find_mut(&mut self, hash: u64, is_it: impl Fn(&T) -> bool) -> Option<&mut T> {
+        let mut dir = self;
+        let mut bits = hash;
+        while let Self::Branch(_, arms) = dir {
+            (dir, bits) = (&mut Arc::make_mut(arms)[arm(bits)], bits << BITS);
+        }
+        let slots = dir.slots_mut().iter_mut().flatten();
+        slots.into_iter().find(|(h, value)| *h == hash && is_it(value)).map(|(_, value)| value)
+    }
+
+    /// Adds a value. The caller knows that it is not there yet.
+    pub(crate) fn insert(&mut self, hash: u64, value: T) {
+        self.insert_at(0, hash, value);
+    }
+
+    /// Takes out the value under `hash` that `is_it` accepts.
+    pub(crate) fn remove(&mut self, hash: u64, is_it: impl Fn(&T) -> bool) -> Option<T> {
+        // Nothing is copied for what is not there.
+        self.find(hash, &is_it)?;
+        self.remove_at(0, hash, &is_it)
+    }
+
+    /// All values, ascending by hash.
+    pub(crate) fn iter(&self) -> Iter<'_, T> {
+        let mut iter = Iter { arms: Vec::new(), slots: [].iter(), left: self.len() };
+        iter.enter(self);
+        iter
+    }
+
+    /// Consumes the map and hands over the values that nobody else can reach any more.
+    pub(crate) fn dissolve(self, each: &mut impl FnMut(T)) {
+        match self {
+            Self::Empty => {}
+            Self::Two(_, bucket) => dissolve_bucket(bucket, each),
+            Self::Four(_, bucket) => dissolve_bucket(bucket, each),
+            Self::Seven(_, bucket) => dissolve_bucket(bucket, each),
+            Self::Eleven(_, bucket) => dissolve_bucket(bucket, each),
+            Self::Fifteen(_, bucket) => dissolve_bucket(bucket, each),
+            Self::Many(_, slots) => {
+                let slots = Arc::into_unique(slots).map(UniqueArc::into_inner);
+                slots.into_iter().flatten().flatten().for_each(|(_, value)| each(value));
+            }
+            Self::Branch(_, arms) => {
+                let arms = Arc::into_unique(arms).map(UniqueArc::into_inner);
+                // Recursion goes no deeper than DEPTH_MAX.
+                arms.into_iter().flatten().for_each(|dir| dir.dissolve(each));
+            }
+        }
+    }
+
+    fn insert_at(&mut self, depth: u32, hash: u64, value: T) {
+        if let Self::Branch(len, arms) = self {
+            *len += 1;
+            let arm = &mut Arc::make_mut(arms)[arm(hash << (depth * BITS))];
+            return arm.insert_at(depth + 1, hash, value);
+        }
+        let len = self.len();
+        if len == BUCKET_MAX && depth < DEPTH_MAX {
+            let mut arms: [Self; FANOUT] = Default::default();
+            for (h, v) in self.take_entries() {
+                arms[arm(h << (depth * BITS))].insert_at(depth + 1, h, v);
+            }
+            arms[arm(hash << (depth * BITS))].insert_at(depth + 1, hash, value);
+            *self = Self::Branch(as_len(len + 1), Arc::new(arms));
+            return;
+        }
+        if len == self.capacity() {
+            *self = Self::bucket(len + 1, self.take_entries());
+        }
+        let slots = self.slots_mut();
+        let at = slots[..len].partition_point(|slot| slot.as_ref().is_some_and(|(h, _)| *h < hash));
+        slots[len] = Some((hash, value));
+        slots[at..=len].rotate_right(1);
+        self.set_len(len + 1);
+    }
+
+    fn remove_at(&mut self, depth: u32, hash: u64, is_it: &impl Fn(&T) -> bool) -> Option<T> {
+        if let Self::Branch(len, arms) = self {
+            let arm = &mut Arc::make_mut(arms)[arm(hash << (depth * BITS))];
+            let value = arm.remove_at(depth + 1, hash, is_it)?;
+            *len -= 1;
+            if *len as usize <= MERGE_AT {
+                *self = Self::bucket(MERGE_AT, self.take_entries());
+            }
+            return Some(value);
+        }
+        let len = self.len();
+        let slots = self.slots_mut();
+        let at = slots.iter().flatten().position(|(h, value)| *h == hash && is_it(value))?;
+        let (_, value) = slots[at].take()?;
+        slots[at..len].rotate_left(1);
+        self.set_len(len - 1);
+        if len == 1 {
+            *self = Self::Empty;
+        } else if len - 1 <= self.capacity() / 3 {
+            *self = Self::bucket(len - 1, self.take_entries());
+        }
+        Some(value)
+    }
+
+    /// An empty or filled bucket with room for `room` entries.
+    fn bucket(room: usize, entries: Vec<(u64, T)>) -> Self {
+        let len = as_len(entries.len());
+        let slots = &mut entries.into_iter();
+        match room {
+            0 => Self::Empty,
+            1..=2 => Self::Two(len, fill(slots)),
+            3..=4 => Self::Four(len, fill(slots)),
+            5..=7 => Self::Seven(len, fill(slots)),
+            8..=11 => Self::Eleven(len, fill(slots)),
+            12..=15 => Self::Fifteen(len, fill(slots)),
+            _ => {
+                let mut many: Vec<Slot<T>> = slots.map(Some).collect();
+                many.resize_with(room + room / 2, || None);
+                Self::Many(len, Arc::new(many))
+            }
+        }
+    }
+
+    /// Empties the map into a list, ascending by hash. What nobody else holds is moved, not cloned.
+    fn take_entries(&mut self) -> Vec<(u64, T)> {
+        let mut entries = Vec::with_capacity(self.len());
+        core::mem::take(self).append_entries(&mut entries);
+        entries
+    }
+
+    fn append_entries(self, to: &mut Vec<(u64, T)>) {
+        match self {
+            Self::Empty => {}
+            Self::Two(_, bucket) => append_bucket(bucket, to),
+            Self::Four(_, bucket) => append_bucket(bucket, to),
+            Self::Seven(_, bucket) => append_bucket(bucket, to),
+            Self::Eleven(_, bucket) => append_bucket(bucket, to),
+            Self::Fifteen(_, bucket) => append_bucket(bucket, to),
+            Self::Many(_, slots) => to.extend(Arc::unwrap_or_clone(slots).into_iter().flatten()),
+            Self::Branch(_, arms) => {
+                Arc::unwrap_or_clone(arms).into_iter().for_each(|arm| arm.append_entries(to));
+            }
+        }
+    }
+
+    fn capacity(&self) -> usize {
+        match self {
+            Self::Empty | Self::Branch(..) => 0,
+            Self::Two(..) => 2,
+            Self::Four(..) => 4,
+            Self::Seven(..) => 7,
+            Self::Eleven(..) => 11,
+            Self::Fifteen(..) => 15,
+            Self::Many(_, slots) => slots.len(),
+        }
+    }
+
+    fn set_len(&mut self, new: usize) {
+        match self {
+            Self::Empty => {}
+            Self::Two(len, _)
+            | Self::Four(len, _)
+            | Self::Seven(len, _)
+            | Self::Eleven(len, _)
+            | Self::Fifteen(len, _)
+            | Self::Many(len, _)
+            | Self::Branch(len, _) => *len = as_len(new),
+        }
+    }
+
+    /// The slots of a bucket; a branch has none of its own.
+    #[inline]
+    fn slots(&self) -> &[Slot<T>] {
+        match self {
+            Self::Empty | Self::Branch(..) => &[],
+            Self::Two(_, bucket) => &bucket[..],
+            Self::Four(_, bucket) => &bucket[..],
+            Self::Seven(_, bucket) => &bucket[..],
+            Self::Eleven(_, bucket) => &bucket[..],
+            Self::Fifteen(_, bucket) => &bucket[..],
+            Self::Many(_, slots) => slots,
+        }
+    }
+
+    #[inline]
+    fn slots_mut(&mut self) -> &mut [Slot<T>] {
+        match self {
+            Self::Empty | Self::Branch(..) => &mut [],
+            Self::Two(_, bucket) => &mut Arc::make_mut(bucket)[..],
+            Self::Four(_, bucket) => &mut Arc::make_mut(bucket)[..],
+            Self::Seven(_, bucket) => &mut Arc::make_mut(bucket)[..],
+            Self::Eleven(_, bucket) => &mut Arc::make_mut(bucket)[..],
+            Self::Fifteen(_, bucket) => &mut Arc::make_mut(bucket)[..],
+            Self::Many(_, slots) => &mut Arc::make_mut(slots)[..],
+        }
+    }
+}
+
+/// Which arm of a branch the topmost bits choose.
+#[inline]
+fn arm(bits: u64) -> usize {
+    // Three bits fit anywhere.
+    #[allow(clippy::cast_possible_truncation)]
+    let arm = (bits >> (u64::BITS - BITS)) as usize;
+    arm
+}
+
+fn as_len(len: usize) -> u32 {
+    u32::try_from(len).expect("4 Gi entries do not fit into memory")
+}
+
+fn fill<T, const N: usize>(entries: &mut impl Iterator<Item = (u64, T)>) -> Bucket<T, N> {
+    Arc::new(core::array::from_fn(|_| entries.next()))
+}
+
+fn append_bucket<T: Clone, const N: usize>(bucket: Bucket<T, N>, to: &mut Vec<(u64, T)>) {
+    to.extend(Arc::unwrap_or_clone(bucket).into_iter().flatten());
+}
+
+fn dissolve_bucket<T, const N: usize>(bucket: Bucket<T, N>, each: &mut impl FnMut(T)) {
+    let slots = Arc::into_unique(bucket).map(UniqueArc::into_inner);
+    slots.into_iter().flatten().flatten().for_each(|(_, value)| each(value));
+}
+
+/// Iterates over a [`Dir`]. Allocates only when there are branches.
+pub(crate) struct Iter<'a, T> {
+    /// Arms still to be visited, one iterator for each branch on the way down.
+    arms: Vec<slice::Iter<'a, Dir<T>>>,
+    /// Slots of the present bucket.
+    slots: slice::Iter<'a, Slot<T>>,
+    left: usize,
+}
+
+impl<'a, T: Clone> Iter<'a, T> {
+    fn enter(&mut self, dir: &'a Dir<T>) {
+        match dir {
+            Dir::Branch(_, arms) => self.arms.push(arms.iter()),
+            bucket => self.slots = bucket.slots().iter(),
+        }
+    }
+}
+
+impl<'a, T: Clone> Iterator for Iter<'a, T> {
+    type Item = &'a T;
+
+    fn next(&mut self) -> Option<&'a T> {
+        loop {
+            if let Some(Some((_, value))) = self.slots.next() {
+                self.left -= 1;
+                return Some(value);
+            }
+            match self.arms.last_mut()?.next() {
+                Some(dir) => self.enter(dir),
+                None => drop(self.arms.pop()),
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl<T: Clone> ExactSizeIterator for Iter<'_, T> {}

@@ -1,0 +1,336 @@
+//! A znode: what is stored at one path, and below it.
+//!
+//! ```text
+//! Znode, 104 bytes; with its reference count one allocation of 112
+//!   name      16   last component of the path; up to 15 bytes inline
+//!   children  16   Dir of shared znodes, by the keyed hash of their names
+//!   data       8   thin shared bytes, or null
+//!   czxid mzxid pzxid ctime mtime owner        6 x 8
+//!   version cversion aversion acl              4 x 4
+//! ```
+//!
+//! The length of the data and the number of children are derived. A clone of a znode (made when a
+//! path is copied) shares data and children.
+//!
+//! Trees can be half a million levels deep, so nothing here recurses from a znode into its
+//! children; dropping one is a loop.
+
+use alloc::vec::Vec;
+use core::mem;
+use core::str;
+
+use ostler_wire::ids::{SessionId, WallMs, Zxid};
+use ostler_wire::stat::{Stat, StatPersisted};
+use triomphe::{Arc, ThinArc, UniqueArc};
+
+use crate::acl_table::AclId;
+use crate::dir::{Dir, Iter};
+
+/// One node of the tree. Immutable to everybody but the tree that owns it.
+#[derive(Clone)]
+pub struct Znode {
+    name: Name,
+    pub(crate) children: Dir<Arc<Self>>,
+    pub(crate) data: Option<Blob>,
+    pub(crate) czxid: Zxid,
+    pub(crate) mzxid: Zxid,
+    pub(crate) pzxid: Zxid,
+    pub(crate) ctime: WallMs,
+    pub(crate) mtime: WallMs,
+    pub(crate) owner: i64,
+    pub(crate) version: i32,
+    pub(crate) cversion: i32,
+    pub(crate) aversion: i32,
+    pub(crate) acl: AclId,
+}
+
+const _: () = assert!(size_of::<Znode>() == 104);
+const _: () = assert!(size_of::<Name>() == 16);
+const _: () = assert!(size_of::<Option<Blob>>() == 8);
+
+impl Znode {
+    /// A znode without children.
+    pub(crate) fn new(name: &str, data: Option<&[u8]>, acl: AclId, stat: &StatPersisted) -> Self {
+        Self {
+            name: Name::new(name),
+            children: Dir::Empty,
+            data: data.map(Blob::new),
+            czxid: stat.czxid,
+            mzxid: stat.mzxid,
+            pzxid: stat.pzxid,
+            ctime: stat.ctime,
+            mtime: stat.mtime,
+            owner: stat.ephemeral_owner,
+            version: stat.version,
+            cversion: stat.cversion,
+            aversion: stat.aversion,
+            acl,
+        }
+    }
+
+    /// Last component of the path; empty for the root.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.name.as_str()
+    }
+
+    /// The data; null is not the same as empty.
+    #[must_use]
+    pub fn data(&self) -> Option<&[u8]> {
+        self.data.as_ref().map(Blob::bytes)
+    }
+
+    /// Which list guards the znode.
+    #[must_use]
+    pub fn acl_id(&self) -> AclId {
+        self.acl
+    }
+
+    /// What sort of znode it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        Kind::of_owner(self.owner)
+    }
+
+    /// Whether a session owns the znode. Containers and TTL znodes are not ephemeral.
+    #[must_use]
+    pub fn is_ephemeral(&self) -> bool {
+        matches!(self.kind(), Kind::Ephemeral(_))
+    }
+
+    /// Number of children.
+    #[must_use]
+    pub fn child_count(&self) -> usize {
+        self.children.len()
+    }
+
+    /// Names of the children, in an order that depends on the hash key.
+    pub fn children(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.children.iter().map(|child| child.name())
+    }
+
+    /// The stat as clients get it.
+    #[must_use]
+    pub fn stat(&self) -> Stat {
+        let num_children = as_i32(self.child_count());
+        Stat {
+            czxid: self.czxid,
+            mzxid: self.mzxid,
+            ctime: self.ctime,
+            mtime: self.mtime,
+            version: self.version,
+            // Stored are the creates; with the deletes (creates less present children) added,
+            // every create and every delete counts one.
+            cversion: self.cversion.wrapping_mul(2).wrapping_sub(num_children),
+            aversion: self.aversion,
+            ephemeral_owner: match self.kind() {
+                Kind::Ephemeral(session) => session,
+                Kind::Persistent | Kind::Container | Kind::Ttl { .. } => SessionId::NONE,
+            },
+            data_length: as_i32(self.data().map_or(0, <[u8]>::len)),
+            num_children,
+            pzxid: self.pzxid,
+        }
+    }
+
+    /// The stat as snapshots hold it.
+    #[must_use]
+    pub fn stat_persisted(&self) -> StatPersisted {
+        StatPersisted {
+            czxid: self.czxid,
+            mzxid: self.mzxid,
+            ctime: self.ctime,
+            mtime: self.mtime,
+            version: self.version,
+            cversion: self.cversion,
+            aversion: self.aversion,
+            ephemeral_owner: self.owner,
+            pzxid: self.pzxid,
+        }
+    }
+
+    /// The child of that name, whose hash the caller knows.
+    #[inline]
+    pub(crate) fn child(&self, hash: u64, name: &str) -> Option<&Self> {
+        self.children.find(hash, |child| child.is_named(name)).map(|child| &**child)
+    }
+
+    /// The same for changing it: copies what is shared.
+    #[inline]
+    pub(crate) fn child_mut(&mut self, hash: u64, name: &str) -> Option<&mut Self> {
+        self.children.find_mut(hash, |child| child.is_named(name)).map(Arc::make_mut)
+    }
+
+    #[inline]
+    pub(crate) fn is_named(&self, name: &str) -> bool {
+        self.name.as_bytes() == name.as_bytes()
+    }
+
+    pub(crate) fn child_iter(&self) -> Iter<'_, Arc<Self>> {
+        self.children.iter()
+    }
+}
+
+impl Drop for Znode {
+    fn drop(&mut self) {
+        // A loop, since one stack frame per level would not do for a deep tree.
+        let mut pending = Vec::new();
+        let mut dir = mem::take(&mut self.children);
+        loop {
+            dir.dissolve(&mut |child| {
+                let last_holder = Arc::into_unique(child).map(UniqueArc::into_inner);
+                if let Some(mut znode) = last_holder
+                    && !znode.children.is_empty()
+                {
+                    pending.push(mem::take(&mut znode.children));
+                }
+            });
+            let Some(next) = pending.pop() else { return };
+            dir = next;
+        }
+    }
+}
+
+/// What sort of znode a stored owner stands for.
+///
+/// Containers and TTL znodes are recognised whether or not `extendedTypesEnabled` is set: with it
+/// off Java takes TTL znodes for ephemerals of a dead session and deletes them when it starts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// An ordinary znode: owner 0.
+    Persistent,
+    /// Lives as long as its session.
+    Ephemeral(SessionId),
+    /// Goes when its last child has gone: owner `i64::MIN`.
+    Container,
+    /// Goes when it had no children and no setData for so long: top 24 bits `0xff0000`.
+    Ttl {
+        /// Time to live in milliseconds.
+        ms: i64,
+    },
+}
+
+impl Kind {
+    /// The longest time to live that an owner can hold, in milliseconds: 40 bits.
+    pub const TTL_MS_MAX: i64 = (1 << 40) - 1;
+
+    /// Reads a stored owner.
+    #[must_use]
+    pub fn of_owner(owner: i64) -> Self {
+        match owner {
+            0 => Self::Persistent,
+            i64::MIN => Self::Container,
+            _ if owner & !Self::TTL_MS_MAX == TTL_MARK => {
+                Self::Ttl { ms: owner & Self::TTL_MS_MAX }
+            }
+            _ => Self::Ephemeral(SessionId(owner)),
+        }
+    }
+
+    /// The owner to be stored.
+    ///
+    /// A time to live that cannot be stored becomes the longest that can: a log that holds one is
+    /// wrong, and a wrong number must not delete data early.
+    #[must_use]
+    pub fn to_owner(self) -> i64 {
+        match self {
+            Self::Persistent => 0,
+            Self::Ephemeral(session) => session.0,
+            Self::Container => i64::MIN,
+            Self::Ttl { ms } if (1..=Self::TTL_MS_MAX).contains(&ms) => TTL_MARK | ms,
+            Self::Ttl { .. } => TTL_MARK | Self::TTL_MS_MAX,
+        }
+    }
+}
+
+const TTL_MARK: i64 = (0xff_0000_u64 << 40).cast_signed();
+
+fn as_i32(count: usize) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
+/// The name of a znode: 16 bytes, shared when it does not fit into them.
+#[derive(Clone)]
+enum Name {
+    Inline(InlineLen, [u8; 15]),
+    Shared(ThinArc<(), u8>),
+}
+
+/// A length of 0 to 15. An enum, so that the other 240 values of the byte can tell that a name is
+/// shared: only that way it fits into 16 bytes.
+#[derive(Clone, Copy)]
+#[rustfmt::skip]
+enum InlineLen { L0, L1, L2, L3, L4, L5, L6, L7, L8, L9, L10, L11, L12, L13, L14, L15 }
+
+impl InlineLen {
+    #[rustfmt::skip]
+    const ALL: [Self; 16] = [
+        Self::L0, Self::L1, Self::L2, Self::L3, Self::L4, Self::L5, Self::L6, Self::L7,
+        Self::L8, Self::L9, Self::L10, Self::L11, Self::L12, Self::L13, Self::L14, Self::L15,
+    ];
+}
+
+impl Name {
+    fn new(name: &str) -> Self {
+        let bytes = name.as_bytes();
+        match InlineLen::ALL.get(bytes.len()) {
+            Some(len) => {
+                let mut inline = [0; 15];
+                inline[..bytes.len()].copy_from_slice(bytes);
+                Self::Inline(*len, inline)
+            }
+            None => Self::Shared(ThinArc::from_header_and_slice((), bytes)),
+        }
+    }
+
+    #[inline]
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Inline(len, bytes) => &bytes[..*len as usize],
+            Self::Shared(bytes) => &bytes.slice,
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        str::from_utf8(self.as_bytes()).expect("a name is made of a str")
+    }
+}
+
+/// Data of a znode: shared bytes behind a pointer of 8 bytes.
+///
+/// Large data carry their CRC-32 behind them, so that a digest need not read a megabyte again for
+/// each child that is created below them.
+#[derive(Clone)]
+pub(crate) struct Blob(ThinArc<(), u8>);
+
+impl Blob {
+    /// Data of more bytes than this carry their checksum.
+    const SEALED_ABOVE: usize = 2048;
+    const SEAL: usize = 4;
+
+    pub(crate) fn new(data: &[u8]) -> Self {
+        if data.len() <= Self::SEALED_ABOVE {
+            return Self(ThinArc::from_header_and_slice((), data));
+        }
+        let mut sealed = Vec::with_capacity(data.len() + Self::SEAL);
+        sealed.extend_from_slice(data);
+        sealed.extend_from_slice(&crc32fast::hash(data).to_be_bytes());
+        Self(ThinArc::from_header_and_slice((), &sealed))
+    }
+
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.parts().0
+    }
+
+    /// The data, and their CRC-32 if they carry it.
+    #[inline]
+    pub(crate) fn parts(&self) -> (&[u8], Option<u32>) {
+        let all = &self.0.slice;
+        if all.len() <= Self::SEALED_ABOVE {
+            return (all, None);
+        }
+        let (data, seal) = all.split_last_chunk().expect("sealed data are longer than the seal");
+        (data, Some(u32::from_be_bytes(*seal)))
+    }
+}
