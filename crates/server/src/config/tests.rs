@@ -283,69 +283,65 @@ fn relative_paths() {
     check(&given, &Warns(&[relative]));
 }
 
+const WRONG_VALUES: &[(&str, &str)] = &[
+    ("\ntickTime=abc", "{cfg} line 2: tickTime=abc: For input string: \"abc\""),
+    ("tickTime=0x10", "{cfg} line 1: tickTime=0x10: For input string: \"0x10\""),
+    ("tickTime=", "{cfg} line 1: tickTime=: For input string: \"\""),
+    ("tickTime=0", "{cfg}: tickTime is not set"),
+    ("tickTime=-5", "{cfg}: tickTime is not set"),
+    (
+        "initLimit=9999999999",
+        "{cfg} line 1: initLimit=9999999999: For input string: \
+      \"9999999999\"",
+    ),
+    ("clientPort=70000", "{cfg} line 1: clientPort=70000: port out of range:70000"),
+    ("clientPort=-1", "{cfg} line 1: clientPort=-1: port out of range:-1"),
+    (
+        "localSessionsEnabled=yes",
+        "{cfg} line 1: localSessionsEnabled=yes: Invalid option yes for \
+         localSessionsEnabled. Choose 'true' or 'false.'",
+    ),
+    (
+        "electionAlg=1",
+        "{cfg} line 1: electionAlg=1: Invalid electionAlg value. Only 3 is supported.",
+    ),
+    ("peerType=foo", "{cfg} line 1: peerType=foo: Unrecognised peertype: foo"),
+    (
+        "minSessionTimeout=9\nmaxSessionTimeout=8",
+        "{cfg}: minSessionTimeout must not be larger than maxSessionTimeout",
+    ),
+    ("maxSessionTimeout=10", "{cfg}: minSessionTimeout must not be larger than maxSessionTimeout"),
+    ("clientPortAddress=localhost", "{cfg}: clientPortAddress is set but clientPort is not set"),
+    (
+        "secureClientPortAddress=localhost",
+        "{cfg}: secureClientPortAddress is set but secureClientPort is not set",
+    ),
+    (
+        "metricsProvider.className=com.example.Mine",
+        "{cfg} line 1: metricsProvider.className=com.example.Mine: metrics provider class \
+         was not found",
+    ),
+    (
+        "quorum.auth.serverRequireSasl=true",
+        "{cfg}: quorum.auth.enableSasl is disabled, so cannot enable \
+         quorum.auth.serverRequireSasl",
+    ),
+    (
+        "quorum.auth.learnerRequireSasl=true",
+        "{cfg}: quorum.auth.enableSasl is disabled, so cannot enable \
+         quorum.auth.learnerRequireSasl",
+    ),
+    (
+        "quorum.auth.enableSasl=true\nquorum.auth.serverRequireSasl=true",
+        "{cfg}: quorum.auth.learnerRequireSasl is disabled, so cannot enable \
+         quorum.auth.serverRequireSasl",
+    ),
+    ("a=1\nb=\\u12", "{cfg} line 2: Malformed \\uxxxx encoding."),
+];
+
 #[test]
 fn wrong_values() {
-    for (cfg, line) in [
-        ("\ntickTime=abc", "{cfg} line 2: tickTime=abc: For input string: \"abc\""),
-        ("tickTime=0x10", "{cfg} line 1: tickTime=0x10: For input string: \"0x10\""),
-        ("tickTime=", "{cfg} line 1: tickTime=: For input string: \"\""),
-        ("tickTime=0", "{cfg}: tickTime is not set"),
-        ("tickTime=-5", "{cfg}: tickTime is not set"),
-        (
-            "initLimit=9999999999",
-            "{cfg} line 1: initLimit=9999999999: For input string: \
-          \"9999999999\"",
-        ),
-        ("clientPort=70000", "{cfg} line 1: clientPort=70000: port out of range:70000"),
-        ("clientPort=-1", "{cfg} line 1: clientPort=-1: port out of range:-1"),
-        (
-            "localSessionsEnabled=yes",
-            "{cfg} line 1: localSessionsEnabled=yes: Invalid option yes for \
-             localSessionsEnabled. Choose 'true' or 'false.'",
-        ),
-        (
-            "electionAlg=1",
-            "{cfg} line 1: electionAlg=1: Invalid electionAlg value. Only 3 is supported.",
-        ),
-        ("peerType=foo", "{cfg} line 1: peerType=foo: Unrecognised peertype: foo"),
-        (
-            "minSessionTimeout=9\nmaxSessionTimeout=8",
-            "{cfg}: minSessionTimeout must not be larger than maxSessionTimeout",
-        ),
-        (
-            "maxSessionTimeout=10",
-            "{cfg}: minSessionTimeout must not be larger than maxSessionTimeout",
-        ),
-        (
-            "clientPortAddress=localhost",
-            "{cfg}: clientPortAddress is set but clientPort is not set",
-        ),
-        (
-            "secureClientPortAddress=localhost",
-            "{cfg}: secureClientPortAddress is set but secureClientPort is not set",
-        ),
-        (
-            "metricsProvider.className=com.example.Mine",
-            "{cfg} line 1: metricsProvider.className=com.example.Mine: metrics provider class \
-             was not found",
-        ),
-        (
-            "quorum.auth.serverRequireSasl=true",
-            "{cfg}: quorum.auth.enableSasl is disabled, so cannot enable \
-             quorum.auth.serverRequireSasl",
-        ),
-        (
-            "quorum.auth.learnerRequireSasl=true",
-            "{cfg}: quorum.auth.enableSasl is disabled, so cannot enable \
-             quorum.auth.learnerRequireSasl",
-        ),
-        (
-            "quorum.auth.enableSasl=true\nquorum.auth.serverRequireSasl=true",
-            "{cfg}: quorum.auth.learnerRequireSasl is disabled, so cannot enable \
-             quorum.auth.serverRequireSasl",
-        ),
-        ("a=1\nb=\\u12", "{cfg} line 2: Malformed \\uxxxx encoding."),
-    ] {
+    for (cfg, line) in WRONG_VALUES {
         check_cfg(cfg, &Fails(line));
     }
     check_cfg(
