@@ -131,6 +131,10 @@ pub(super) fn suggestion(key: &str) -> Option<&'static str> {
         return Some(right);
     }
     let key = key.strip_prefix("zookeeper.").unwrap_or(key);
+    if key.len() > 100 {
+        // No name is nearly as long, and comparing takes time.
+        return None;
+    }
     TYPED
         .iter()
         .chain(PASS_THROUGH)

@@ -10,6 +10,8 @@
 //! - a repeated key keeps its last value;
 //! - keys and values are trimmed, as ZooKeeper does after Java's parser.
 
+use std::collections::BTreeSet;
+
 /// One `key = value` of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Property {
@@ -41,9 +43,12 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<Property>, SyntaxError> {
         let unescaped = |part| unescape(part).map_err(|reason| SyntaxError { line, reason });
         let key = trim(&unescaped(key)?).to_owned();
         let value = trim(&unescaped(value)?).to_owned();
-        properties.retain(|earlier| earlier.key != key);
         properties.push(Property { key, value, line });
     }
+    let mut seen = BTreeSet::new();
+    properties.reverse();
+    properties.retain(|property| seen.insert(property.key.clone()));
+    properties.reverse();
     Ok(properties)
 }
 
