@@ -186,6 +186,10 @@ impl Config {
     /// # Errors
     /// As [`Config::load`], or when there are too many arguments.
     pub fn from_arguments(arguments: &[String], flags: &Flags) -> Result<Self, ConfigError> {
+        let refuse = |reason| Err(ConfigError::new(Some("command line".to_owned()), reason));
+        if let Some(option) = arguments.iter().find(|argument| argument.starts_with('-')) {
+            return refuse(format!("unknown option {}", option.escape_debug()));
+        }
         match arguments {
             [] => Self::default_standalone(flags),
             [path] => Self::load(Path::new(path), flags),
@@ -195,13 +199,10 @@ impl Config {
                 let set: Vec<_> = names.into_iter().zip(values).collect();
                 Self::standalone(&set, flags)
             }
-            arguments => Err(ConfigError::new(
-                Some("command line".to_owned()),
-                format!(
-                    "Invalid number of arguments: {} (expected configfile | port datadir \
-                     [ticktime] [maxcnxns])",
-                    arguments.len()
-                ),
+            arguments => refuse(format!(
+                "Invalid number of arguments: {} (expected configfile | port datadir [ticktime] \
+                 [maxcnxns])",
+                arguments.len()
             )),
         }
     }

@@ -499,6 +499,7 @@ fn without_a_file() {
         &["2181", "/d", "500", "7"],
         &Has(&["tick_time_ms: 500", "max_client_cnxns: 7", "min_session_timeout_ms: 1000"]),
     );
+    run(&["-x"], &Fails("command line: unknown option -x"));
     run(&["x", "/d"], &Fails("command line: clientPort=x: For input string: \"x\""));
     run(
         &["1", "2", "3", "4", "5"],
