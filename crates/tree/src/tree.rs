@@ -270,6 +270,16 @@ impl Tree {
     }
 }
 
+/// Where it stands, not what it holds: trees have millions of znodes.
+impl core::fmt::Debug for Tree {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Tree")
+            .field("last_zxid", &self.last_zxid())
+            .field("node_count", &self.node_count())
+            .finish_non_exhaustive()
+    }
+}
+
 /// The names along a path, none for the root; `None` if no znode can be there.
 pub(crate) fn components(path: &str) -> Option<impl Iterator<Item = &str>> {
     let names = match path {
@@ -282,8 +292,10 @@ pub(crate) fn components(path: &str) -> Option<impl Iterator<Item = &str>> {
 /// Parent and name: `/a/b` is `/a` and `b`, `/a` is the root, `""`, and `a`. `None` for the root
 /// and for what is not a path.
 pub(crate) fn split(path: &str) -> Option<(&str, &str)> {
-    path.rsplit_once('/')
-        .filter(|(parent, name)| !name.is_empty() && (parent.is_empty() || parent.starts_with('/')))
+    let (parent, name) = path.rsplit_once('/')?;
+    // "//a" is no other name for "/a".
+    let is_parent = parent.is_empty() || (parent.starts_with('/') && parent.len() > 1);
+    (is_parent && !name.is_empty()).then_some((parent, name))
 }
 
 /// The same as [`Tree::node`] for changing: copies what is shared on the way.

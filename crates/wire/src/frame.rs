@@ -28,6 +28,37 @@ pub fn first(buffer: &[u8], length_max: usize) -> Result<Option<&[u8]>, BadLengt
     }
 }
 
+/// The four-letter word that `buffer`, the first bytes of a connection, begins with.
+///
+/// The last one is what telnet sends at Ctrl-C.
+#[must_use]
+pub fn four_letter_word(buffer: &[u8]) -> Option<[u8; 4]> {
+    let word = buffer.first_chunk::<4>()?;
+    FOUR_LETTER_WORDS.iter().find(|known| *known == &word).map(|known| **known)
+}
+
+const FOUR_LETTER_WORDS: &[&[u8; 4]] = &[
+    b"conf",
+    b"cons",
+    b"crst",
+    b"dirs",
+    b"dump",
+    b"envi",
+    b"gtmk",
+    b"hash",
+    b"isro",
+    b"mntr",
+    b"ruok",
+    b"srst",
+    b"srvr",
+    b"stat",
+    b"stmk",
+    b"wchc",
+    b"wchp",
+    b"wchs",
+    b"\xff\xf4\xff\xfd",
+];
+
 /// Appends a frame whose body `body` writes.
 pub fn put<T>(out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>) -> T) -> T {
     let start = out.len();

@@ -123,6 +123,22 @@ pub enum Txn<'a> {
 }
 
 impl Txn<'_> {
+    /// The path of a transaction that concerns a single one.
+    #[must_use]
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::Create(create) => Some(&create.path),
+            Self::Delete { path, .. }
+            | Self::SetData { path, .. }
+            | Self::SetAcl { path, .. }
+            | Self::Check { path, .. } => Some(path),
+            Self::CreateSession { .. }
+            | Self::CloseSession { .. }
+            | Self::Error(_)
+            | Self::Multi(_) => None,
+        }
+    }
+
     /// The number in the header.
     #[must_use]
     pub fn type_number(&self) -> i32 {
@@ -204,13 +220,23 @@ impl<'a> TxnRecord<'a> {
 
     /// Appends the whole body.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.put_long(self.header.session.0);
-        out.put_int(self.header.cxid.0);
-        out.put_long(self.header.zxid.0);
-        out.put_long(self.header.time.0);
-        out.put_int(self.txn.type_number());
-        write_txn(&self.txn, out);
-        if let Some(digest) = self.digest {
+        Self::encode_parts(&self.header, &self.txn, self.digest, out);
+    }
+
+    /// Appends the whole body of a record whose parts are not together.
+    pub fn encode_parts(
+        header: &TxnHeader,
+        txn: &Txn<'_>,
+        digest: Option<TxnDigest>,
+        out: &mut Vec<u8>,
+    ) {
+        out.put_long(header.session.0);
+        out.put_int(header.cxid.0);
+        out.put_long(header.zxid.0);
+        out.put_long(header.time.0);
+        out.put_int(txn.type_number());
+        write_txn(txn, out);
+        if let Some(digest) = digest {
             out.put_int(digest.version);
             out.put_long(digest.tree_digest.cast_signed());
         }

@@ -1,0 +1,92 @@
+//! Settings of the core and every bound it keeps, each with the key that sets it.
+
+use alloc::string::String;
+
+use crate::auth::DigestAlgorithm;
+use crate::clock::Span;
+
+/// What an operator can set. Times are in milliseconds as in `zoo.cfg`.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The upper byte of the session ids made here: the server's id, 1 when standalone.
+    pub server_id: u8,
+    /// `tickTime`: sessions expire on its multiples.
+    pub tick_time_ms: u64,
+    /// `minSessionTimeout`.
+    pub session_timeout_min_ms: i32,
+    /// `maxSessionTimeout`.
+    pub session_timeout_max_ms: i32,
+    /// `jute.maxbuffer`: the longest frame that a client may send.
+    pub frame_max_bytes: usize,
+    /// `globalOutstandingLimit`: writes in progress before senders are slowed down.
+    pub outstanding_max: usize,
+    /// `snapCount`: a snapshot after a random number of transactions in (n/2, n].
+    pub snap_count: u64,
+    /// `snapSizeLimitInKb` in bytes: the same by log size; 0 is off.
+    pub snap_size_limit_bytes: u64,
+    /// `digest.enabled`: transactions carry the tree's digest.
+    pub digest_enabled: bool,
+    /// `nio.sessionlessCnxnTimeout`: how long a connection may take to open a session.
+    pub sessionless_timeout_ms: u64,
+    /// Who may do what.
+    pub auth: AuthSettings,
+}
+
+/// Settings of authentication and access control.
+#[derive(Clone, Debug)]
+pub struct AuthSettings {
+    /// `skipACL=yes`.
+    pub skip_acl: bool,
+    /// `DigestAuthenticationProvider.enabled`.
+    pub digest_enabled: bool,
+    /// `DigestAuthenticationProvider.digestAlg`.
+    pub digest_algorithm: DigestAlgorithm,
+    /// `DigestAuthenticationProvider.superDigest`.
+    pub super_digest: Option<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            server_id: 1,
+            tick_time_ms: 3000,
+            session_timeout_min_ms: 6000,
+            session_timeout_max_ms: 60_000,
+            frame_max_bytes: 0xfffff,
+            outstanding_max: 1000,
+            snap_count: 100_000,
+            snap_size_limit_bytes: 4 << 30,
+            digest_enabled: true,
+            sessionless_timeout_ms: 10_000,
+            auth: AuthSettings::default(),
+        }
+    }
+}
+
+impl Default for AuthSettings {
+    fn default() -> Self {
+        Self {
+            skip_acl: false,
+            digest_enabled: true,
+            digest_algorithm: DigestAlgorithm::Sha1,
+            super_digest: None,
+        }
+    }
+}
+
+/// How long a shard may keep a session's sign of life to itself.
+pub const TOUCH_FLUSH: Span = Span::from_millis(20);
+
+/// How long after a session's expiry instant it is still asked whether a touch is on its way.
+///
+/// Twice [`TOUCH_FLUSH`]: a touch that a shard took in time arrives in time.
+pub const EXPIRY_GRACE: Span = Span::from_millis(40);
+
+/// Unanswered requests of one connection before the shard stops reading from it.
+pub const PENDING_PER_CONNECTION_MAX: usize = 10_000;
+
+/// Bytes of unsent replies and events of one connection before the shard stops reading from it.
+pub const UNSENT_PER_CONNECTION_MAX_BYTES: usize = 4 << 20;
+
+/// Bytes of write requests that one shard may have in progress.
+pub const OUTSTANDING_MAX_BYTES: usize = 64 << 20;

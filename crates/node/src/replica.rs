@@ -1,0 +1,391 @@
+//! The replica: one server's single writer, as a pure machine. Here in the standalone role.
+//!
+//! A request becomes a transaction by the checks in `prepare`, is applied to the head tree at once,
+//! and waits in flight until the log is on disk; then it is published. Nothing that was not synced
+//! is ever shown to anybody.
+
+mod prepare;
+mod sessions;
+mod snapshots;
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use ostler_tree::{Change, Outcome, Tree};
+use ostler_wire::error::ErrorCode;
+use ostler_wire::ids::{SessionId, Xid, Zxid};
+use ostler_wire::op::OpCode;
+use ostler_wire::reply::OpResult;
+use ostler_wire::request::Request as ClientRequest;
+use ostler_wire::txn::{CreateKind, Txn, TxnDigest, TxnHeader, TxnRecord};
+
+use crate::clock::{Clock, Time};
+use crate::limits::Settings;
+use crate::messages::{Commit, ConnRef, Notice, Reply, ReplyBody, Request, ToReplica};
+use crate::rng::Rng;
+use crate::status::ReplicaReport;
+use prepare::Judge;
+use sessions::Sessions;
+use snapshots::SnapshotTrigger;
+
+/// Everything that can happen to the replica.
+#[derive(Debug)]
+pub enum Input {
+    /// A shard has something to say; messages of one shard come in order.
+    FromShard(ToReplica),
+    /// Everything up to here is on disk.
+    LogSynced(Zxid),
+    /// The snapshot that was asked for is on disk, or could not be written.
+    SnapshotEnded,
+    /// [`Replica::next_deadline`] has come.
+    Deadline,
+}
+
+/// What the driver has to do, in this order.
+#[derive(Debug)]
+pub enum Effect {
+    /// For the log thread, in order. Answered by [`Input::LogSynced`].
+    Log(LogOp),
+    /// Must reach every shard, in exactly this order.
+    Publish(Commit),
+    /// Write this tree to a snapshot, beside everything else. Answered by
+    /// [`Input::SnapshotEnded`].
+    WriteSnapshot(Tree),
+}
+
+/// What the log has to do.
+#[derive(Debug)]
+pub enum LogOp {
+    /// Append the body of a record.
+    Append {
+        /// The transaction in it.
+        zxid: Zxid,
+        /// Header, transaction and digest, encoded.
+        body: Vec<u8>,
+    },
+    /// Go on in a new file.
+    Roll,
+}
+
+/// One server's single writer.
+#[derive(Debug)]
+pub struct Replica {
+    settings: Arc<Settings>,
+    /// Everything that was proposed.
+    head: Tree,
+    /// Everything that was published.
+    committed: Tree,
+    /// Invariant: in the order of `wait_for`; nothing here has been published.
+    in_flight: VecDeque<InFlight>,
+    /// How far the log is on disk.
+    synced: Zxid,
+    sessions: Sessions,
+    snapshot_trigger: SnapshotTrigger,
+    snapshot_running: bool,
+    rng: Rng,
+    commits: u64,
+}
+
+/// A step that waits for the disk.
+#[derive(Debug)]
+struct InFlight {
+    /// Published when the log is synced up to here.
+    wait_for: Zxid,
+    commit: Commit,
+    /// Whether the log was rolled behind it, so that a snapshot of it is due.
+    snapshot_due: bool,
+}
+
+impl Replica {
+    /// Takes over what recovery found. Sessions start with their full timeout.
+    ///
+    /// `txns_logged` is the number of transactions behind the newest snapshot; `seed` feeds the
+    /// jitter.
+    #[must_use]
+    pub fn new(
+        at: Clock,
+        settings: Arc<Settings>,
+        tree: Tree,
+        txns_logged: u64,
+        seed: u64,
+    ) -> Self {
+        let mut rng = Rng::new(seed);
+        let mut sessions = Sessions::new(settings.tick_time_ms, settings.server_id, at.wall);
+        for (session, timeout_ms) in tree.sessions() {
+            sessions.restore(at.now, session, timeout_ms);
+        }
+        let snapshot_trigger = SnapshotTrigger::new(
+            settings.snap_count,
+            settings.snap_size_limit_bytes,
+            txns_logged,
+            &mut rng,
+        );
+        Self {
+            settings,
+            head: tree.clone(),
+            synced: tree.last_zxid(),
+            committed: tree,
+            in_flight: VecDeque::new(),
+            sessions,
+            snapshot_trigger,
+            snapshot_running: false,
+            rng,
+            commits: 0,
+        }
+    }
+
+    /// Takes one input and appends what has to be done.
+    pub fn handle(&mut self, at: Clock, input: Input, out: &mut Vec<Effect>) {
+        match input {
+            Input::FromShard(ToReplica::Open { from, timeout_ms }) => {
+                self.open(at, from, timeout_ms, out);
+            }
+            Input::FromShard(ToReplica::Resume { from, session, password, timeout_ms }) => {
+                let known = password == Some(sessions::password(session))
+                    && self.sessions.touch(at.now, session, timeout_ms);
+                let answer = if known {
+                    self.attached(from, session, timeout_ms)
+                } else {
+                    Notice::Refused { to: from }
+                };
+                // The rightful holder loses its connection even to a wrong password, as in Java.
+                let evict = Notice::Evict { session, keep: from };
+                self.publish_now(vec![evict, answer], out);
+            }
+            Input::FromShard(ToReplica::Request(request)) => self.request(at, request, out),
+            Input::FromShard(ToReplica::Touch(touches)) => {
+                for touch in touches {
+                    self.sessions.touch(touch.at, touch.session, touch.timeout_ms);
+                }
+            }
+            Input::LogSynced(zxid) => self.log_synced(zxid, out),
+            Input::SnapshotEnded => self.snapshot_running = false,
+            Input::Deadline => {
+                for session in self.sessions.due(at.now) {
+                    self.close_session(at, session, Xid(0), None, out);
+                }
+            }
+        }
+    }
+
+    /// When [`Input::Deadline`] is due.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.sessions.next_deadline()
+    }
+
+    /// Everything there is to know about it.
+    #[must_use]
+    pub fn report(&self, at: Clock) -> ReplicaReport {
+        ReplicaReport {
+            tree: self.committed.clone(),
+            expiry: self.sessions.report(at),
+            in_flight: self.in_flight.len(),
+            commits: self.commits,
+        }
+    }
+
+    fn open(&mut self, at: Clock, from: ConnRef, timeout_ms: i32, out: &mut Vec<Effect>) {
+        let session = self.sessions.open(at.now, timeout_ms);
+        let header = self.header(at, session, Xid(0));
+        let txn = Txn::CreateSession { timeout_ms };
+        self.propose(header, &txn, out, |replica, _| {
+            vec![replica.attached(from, session, timeout_ms)]
+        });
+    }
+
+    fn attached(&self, to: ConnRef, session: SessionId, timeout_ms: i32) -> Notice {
+        Notice::Attached { to, session, timeout_ms, password: sessions::password(session) }
+    }
+
+    fn request(&mut self, at: Clock, request: Request, out: &mut Vec<Effect>) {
+        let Request { from, session, xid, op, body, ids } = request;
+        let body_bytes = body.len();
+        if !self.sessions.contains(session) {
+            // Java: ZooKeeperServer.submitRequestNow says nothing to a session that is gone.
+            return self.publish_now(vec![Notice::Dropped { to: from, body_bytes }], out);
+        }
+        let asked = Asked { to: from, xid, op, body_bytes };
+        let decoded = ClientRequest::decode(op, &body);
+        let header = self.header(at, session, xid);
+        let judge = Judge { head: &self.head, auth: &self.settings.auth, ids: &ids };
+        let txn = match decoded {
+            Ok(ClientRequest::CloseSession) => {
+                return self.close_session(at, session, xid, Some(asked), out);
+            }
+            Ok(ClientRequest::Sync { path }) => {
+                let path = path.map(|path| Box::from(&*path));
+                return self.answer_in_order(asked, ErrorCode::OK, ReplyBody::Sync(path), out);
+            }
+            Ok(ClientRequest::Multi(parts)) => judge.multi(&header, parts),
+            Ok(single) => judge.prepare(single).unwrap_or_else(Txn::Error),
+            // A multi that cannot be read takes a zxid as one that fails does.
+            Err(_) if op == OpCode::Multi => Txn::Error(ErrorCode::MARSHALLING_ERROR),
+            Err(_) => {
+                let err = ErrorCode::MARSHALLING_ERROR;
+                return self.answer_in_order(asked, err, ReplyBody::Empty, out);
+            }
+        };
+        self.propose(header, &txn, out, |_, outcome| {
+            vec![Notice::Reply(asked.answer(header.zxid, &txn, outcome))]
+        });
+    }
+
+    /// Ends a session, because its client asked for it or because its time has come.
+    fn close_session(
+        &mut self,
+        at: Clock,
+        session: SessionId,
+        xid: Xid,
+        asked: Option<Asked>,
+        out: &mut Vec<Effect>,
+    ) {
+        let was_alive = self.sessions.remove(session);
+        assert!(was_alive, "only living sessions are closed");
+        let header = self.header(at, session, xid);
+        // Ephemerals still in flight are in the head tree, so they are in the list.
+        let before = self.head.clone();
+        let paths = before.ephemerals(session).map(Into::into).collect();
+        self.propose(header, &Txn::CloseSession { paths: Some(paths) }, out, |_, _| {
+            let reply = asked.map(|asked| {
+                Notice::Reply(asked.reply(header.zxid, ErrorCode::OK, ReplyBody::Empty))
+            });
+            reply.into_iter().chain([Notice::Ended(session)]).collect()
+        });
+    }
+
+    fn header(&self, at: Clock, session: SessionId, cxid: Xid) -> TxnHeader {
+        TxnHeader { session, cxid, zxid: self.head.last_zxid().next(), time: at.wall }
+    }
+
+    /// Applies a transaction to the head, logs it, and lets its commit wait for the disk.
+    fn propose(
+        &mut self,
+        header: TxnHeader,
+        txn: &Txn<'_>,
+        out: &mut Vec<Effect>,
+        notices: impl FnOnce(&Self, Outcome) -> Vec<Notice>,
+    ) {
+        let mut changes: Vec<Change> = Vec::new();
+        let outcome = self.head.apply(&header, txn, &mut changes);
+        assert_eq!(self.head.last_zxid(), header.zxid, "every transaction moves the tree on");
+        let refused = matches!(txn, Txn::Error(_));
+        assert!(refused || !matches!(outcome, Outcome::Error(_)), "prepared, yet {outcome:?}");
+        let digest = (self.settings.digest_enabled && !refused)
+            .then(|| TxnDigest { version: TxnDigest::VERSION, tree_digest: self.head.digest() });
+        let mut body = Vec::with_capacity(RECORD_BYTES_GUESS);
+        TxnRecord::encode_parts(&header, txn, digest, &mut body);
+        let snapshot_due = self.snapshot_trigger.logged(body.len(), &mut self.rng);
+        out.push(Effect::Log(LogOp::Append { zxid: header.zxid, body }));
+        if snapshot_due {
+            out.push(Effect::Log(LogOp::Roll));
+        }
+        let notices = notices(self, outcome);
+        let commit = Commit { view: self.head.clone(), zxid: header.zxid, changes, notices };
+        self.in_flight.push_back(InFlight { wait_for: header.zxid, commit, snapshot_due });
+    }
+
+    /// Answers a request that makes no transaction, behind everything that was proposed before it.
+    fn answer_in_order(
+        &mut self,
+        asked: Asked,
+        err: ErrorCode,
+        body: ReplyBody,
+        out: &mut Vec<Effect>,
+    ) {
+        let zxid = self.head.last_zxid();
+        let notices = vec![Notice::Reply(asked.reply(zxid, err, body))];
+        let commit =
+            Commit { view: self.head.clone(), zxid: Zxid::NONE, changes: Vec::new(), notices };
+        if self.in_flight.is_empty() {
+            out.push(Effect::Publish(commit));
+        } else {
+            self.in_flight.push_back(InFlight { wait_for: zxid, commit, snapshot_due: false });
+        }
+    }
+
+    /// Tells the shards something that has nothing to do with transactions.
+    fn publish_now(&self, notices: Vec<Notice>, out: &mut Vec<Effect>) {
+        let view = self.committed.clone();
+        out.push(Effect::Publish(Commit { view, zxid: Zxid::NONE, changes: Vec::new(), notices }));
+    }
+
+    fn log_synced(&mut self, zxid: Zxid, out: &mut Vec<Effect>) {
+        assert!(zxid >= self.synced, "the log does not go back");
+        assert!(zxid <= self.head.last_zxid(), "the log does not run ahead");
+        self.synced = zxid;
+        while let Some(next) = self.in_flight.pop_front_if(|next| next.wait_for <= zxid) {
+            self.committed = next.commit.view.clone();
+            self.commits += u64::from(next.commit.zxid != Zxid::NONE);
+            if next.snapshot_due && !self.snapshot_running {
+                self.snapshot_running = true;
+                out.push(Effect::WriteSnapshot(self.committed.clone()));
+            }
+            out.push(Effect::Publish(next.commit));
+        }
+    }
+}
+
+/// Who waits for which answer.
+#[derive(Clone, Copy)]
+struct Asked {
+    to: ConnRef,
+    xid: Xid,
+    op: OpCode,
+    body_bytes: usize,
+}
+
+impl Asked {
+    fn reply(self, zxid: Zxid, err: ErrorCode, body: ReplyBody) -> Reply {
+        Reply { to: self.to, xid: self.xid, zxid, err, body, body_bytes: self.body_bytes }
+    }
+
+    /// The answer to a request whose transaction had this outcome.
+    fn answer(self, zxid: Zxid, txn: &Txn<'_>, outcome: Outcome) -> Reply {
+        let body = match outcome {
+            Outcome::Error(err) => return self.reply(zxid, err, ReplyBody::Empty),
+            Outcome::Created(stat) => {
+                let path = Box::from(txn.path().expect("a create has a path"));
+                match self.op {
+                    OpCode::Create => ReplyBody::Path(path),
+                    _ => ReplyBody::PathStat(path, stat),
+                }
+            }
+            Outcome::DataSet(stat) | Outcome::AclSet(stat) => ReplyBody::Stat(stat),
+            Outcome::Multi(outcomes) => ReplyBody::Multi(multi_results(txn, outcomes)),
+            Outcome::Deleted
+            | Outcome::Checked
+            | Outcome::SessionCreated
+            | Outcome::SessionClosed => ReplyBody::Empty,
+        };
+        self.reply(zxid, ErrorCode::OK, body)
+    }
+}
+
+fn multi_results(txn: &Txn<'_>, outcomes: Vec<Outcome>) -> Vec<OpResult> {
+    let Txn::Multi(parts) = txn else { unreachable!("only a multi has the outcome of one") };
+    parts.iter().zip(outcomes).map(|(part, outcome)| multi_result(part, outcome)).collect()
+}
+
+fn multi_result(part: &Txn<'_>, outcome: Outcome) -> OpResult {
+    match (outcome, part) {
+        (Outcome::Created(stat), Txn::Create(create)) => {
+            let path = create.path.clone().into_owned();
+            match create.kind {
+                CreateKind::Plain { .. } => OpResult::Created { path },
+                _ => OpResult::CreatedWithStat { path, stat },
+            }
+        }
+        (Outcome::Deleted, _) => OpResult::Deleted,
+        (Outcome::DataSet(stat), _) => OpResult::DataSet(stat),
+        (Outcome::Checked, _) => OpResult::Checked,
+        (Outcome::Error(err), _) => OpResult::Error(err),
+        (outcome, part) => unreachable!("{part:?} in a multi had the outcome {outcome:?}"),
+    }
+}
+
+/// Most records are shorter; longer ones grow.
+const RECORD_BYTES_GUESS: usize = 256;

@@ -1,0 +1,187 @@
+//! From a request to a transaction: every check that a write has to pass, in ZooKeeper's order.
+//!
+//! The first check that fails decides the error, so the order is part of the protocol
+//! (`PrepRequestProcessor`). Checks see the head tree: all that was proposed, committed or not.
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use ostler_tree::{Outcome, Tree, Znode};
+use ostler_wire::acl::{Id, Perms};
+use ostler_wire::error::ErrorCode;
+use ostler_wire::jute::Text;
+use ostler_wire::op::OpCode;
+use ostler_wire::path;
+use ostler_wire::request::{CreateRequest, Request};
+use ostler_wire::txn::{CreateKind, CreateTxn, Txn, TxnHeader};
+
+use crate::auth;
+use crate::limits::AuthSettings;
+
+/// What a request is judged by.
+#[derive(Clone, Copy)]
+pub(super) struct Judge<'s> {
+    /// Everything proposed so far.
+    pub(super) head: &'s Tree,
+    pub(super) auth: &'s AuthSettings,
+    /// Who asks.
+    pub(super) ids: &'s [Id],
+}
+
+impl Judge<'_> {
+    /// The transaction that `request` becomes, or why it is refused.
+    pub(super) fn prepare<'r>(&self, request: Request<'r>) -> Result<Txn<'r>, ErrorCode> {
+        let op = request.op();
+        match request {
+            Request::Create(create)
+            | Request::Create2(create)
+            | Request::CreateContainer(create)
+            | Request::CreateTtl(create) => self.create(op, create),
+            Request::Delete { path, version } => self.delete(path, version),
+            Request::SetData { path, data, version } => {
+                let znode = self.valid(&path, Perms::WRITE)?;
+                let version = next_version(znode.stat().version, version)?;
+                Ok(Txn::SetData { path, data, version, reconfig: false })
+            }
+            Request::SetAcl { path, acl, version } => {
+                path::validate(&path).map_err(|_| ErrorCode::BAD_ARGUMENTS)?;
+                let acl = auth::check_list(self.auth, acl.as_deref(), self.ids)?;
+                let znode = self.valid(&path, Perms::ADMIN)?;
+                let version = next_version(znode.stat().aversion, version)?;
+                Ok(Txn::SetAcl { path, acl, version })
+            }
+            Request::Check { path, version } => {
+                let znode = self.valid(&path, Perms::READ)?;
+                let version = next_version(znode.stat().version, version)?;
+                Ok(Txn::Check { path, version })
+            }
+            _ => Err(ErrorCode::UNIMPLEMENTED),
+        }
+    }
+
+    /// The transaction of a whole multi: all of its parts, or the error of the first that fails.
+    ///
+    /// Each part sees what those before it would do, on a clone that nobody else gets to see.
+    pub(super) fn multi<'r>(&self, header: &TxnHeader, parts: Vec<Request<'r>>) -> Txn<'r> {
+        let mut ahead = self.head.clone();
+        let mut txns = Vec::with_capacity(parts.len());
+        let mut failed = false;
+        for part in parts {
+            if failed {
+                txns.push(Txn::Error(ErrorCode::RUNTIME_INCONSISTENCY));
+                continue;
+            }
+            match (Judge { head: &ahead, ..*self }).prepare(part) {
+                Ok(txn) => {
+                    let outcome = ahead.apply(header, &txn, &mut Vec::new());
+                    assert!(!matches!(outcome, Outcome::Error(_)), "a prepared part applies");
+                    txns.push(txn);
+                }
+                Err(err) => {
+                    failed = true;
+                    txns.push(Txn::Error(err));
+                }
+            }
+        }
+        Txn::Multi(txns)
+    }
+
+    fn create<'r>(&self, op: OpCode, request: CreateRequest<'r>) -> Result<Txn<'r>, ErrorCode> {
+        let CreateRequest { path, data, acl, flags, ttl_ms } = request;
+        let mode = Mode::of(op, flags, ttl_ms)?;
+        let (parent_path, _) = path::split(&path).ok_or(ErrorCode::BAD_ARGUMENTS)?;
+        if path.contains('\0') {
+            return Err(ErrorCode::BAD_ARGUMENTS);
+        }
+        let acl = auth::check_list(self.auth, acl.as_deref(), self.ids)?;
+        let parent = self.head.node(parent_path).ok_or(ErrorCode::NO_NODE)?;
+        self.allowed(parent, Perms::CREATE)?;
+        let parent_cversion = parent.stat_persisted().cversion;
+        let path = if mode.sequential {
+            Text::Owned(format!("{path}{parent_cversion:010}"))
+        } else {
+            path
+        };
+        path::validate(&path).map_err(|_| ErrorCode::BAD_ARGUMENTS)?;
+        if self.head.node(&path).is_some() {
+            return Err(ErrorCode::NODE_EXISTS);
+        }
+        if parent.is_ephemeral() {
+            return Err(ErrorCode::NO_CHILDREN_FOR_EPHEMERALS);
+        }
+        let parent_cversion = parent_cversion.wrapping_add(1);
+        Ok(Txn::Create(CreateTxn { kind: mode.kind, path, data, acl, parent_cversion }))
+    }
+
+    fn delete<'r>(&self, path: Text<'r>, version: i32) -> Result<Txn<'r>, ErrorCode> {
+        let (parent_path, _) = path::split(&path).ok_or(ErrorCode::BAD_ARGUMENTS)?;
+        if path.contains('\0') || BUILT_IN.contains(&&*path) {
+            return Err(ErrorCode::BAD_ARGUMENTS);
+        }
+        let parent = self.head.node(parent_path).ok_or(ErrorCode::NO_NODE)?;
+        self.allowed(parent, Perms::DELETE)?;
+        let znode = self.head.node(&path).ok_or(ErrorCode::NO_NODE)?;
+        next_version(znode.stat().version, version)?;
+        if znode.child_count() > 0 {
+            return Err(ErrorCode::NOT_EMPTY);
+        }
+        Ok(Txn::Delete { path, container: false })
+    }
+
+    /// The znode at a path that must be valid, exist and allow `wanted`.
+    fn valid(&self, path: &str, wanted: Perms) -> Result<&Znode, ErrorCode> {
+        path::validate(path).map_err(|_| ErrorCode::BAD_ARGUMENTS)?;
+        let znode = self.head.node(path).ok_or(ErrorCode::NO_NODE)?;
+        self.allowed(znode, wanted)?;
+        Ok(znode)
+    }
+
+    fn allowed(&self, znode: &Znode, wanted: Perms) -> Result<(), ErrorCode> {
+        let acl = self.head.acl(znode.acl_id());
+        if auth::allows(self.auth, acl, wanted, self.ids) {
+            Ok(())
+        } else {
+            Err(ErrorCode::NO_AUTH)
+        }
+    }
+}
+
+/// What a create makes: by its flags, and by its opcode where the two disagree.
+struct Mode {
+    kind: CreateKind,
+    sequential: bool,
+}
+
+impl Mode {
+    // Java: PrepRequestProcessor.validateCreateRequest and pRequest2TxnCreate.
+    fn of(op: OpCode, flags: i32, ttl_ms: i64) -> Result<Self, ErrorCode> {
+        let ephemeral = match flags {
+            0 | 2 | 4 => false,
+            1 | 3 => true,
+            // Znodes with a time to live are an extension that has to be switched on.
+            5 | 6 => return Err(ErrorCode::UNIMPLEMENTED),
+            _ => return Err(ErrorCode::BAD_ARGUMENTS),
+        };
+        if ttl_ms >= 0 || op == OpCode::CreateTtl {
+            return Err(ErrorCode::BAD_ARGUMENTS);
+        }
+        let kind = match op {
+            OpCode::CreateContainer => CreateKind::Container,
+            OpCode::Create => CreateKind::Plain { ephemeral },
+            _ => CreateKind::WithStat { ephemeral },
+        };
+        Ok(Self { kind, sequential: matches!(flags, 2 | 3) })
+    }
+}
+
+/// The version after a change, if `expected` allows it: -1 asks for nothing.
+fn next_version(present: i32, expected: i32) -> Result<i32, ErrorCode> {
+    if expected == -1 || expected == present {
+        Ok(present.wrapping_add(1))
+    } else {
+        Err(ErrorCode::BAD_VERSION)
+    }
+}
+
+/// What cannot be deleted.
+const BUILT_IN: &[&str] = &["/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"];

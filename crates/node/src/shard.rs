@@ -1,0 +1,625 @@
+//! A shard: the connections of one thread, as a pure machine.
+//!
+//! It cuts bytes into frames, keeps each connection's requests in order, answers reads from the
+//! view it holds, sends writes to the replica, and turns commits into events and answers. It never
+//! decides that a session is dead, and it never looks at the world but by the commits it is handed.
+//!
+//! Output is kept per connection: the driver is told once that there is some
+//! ([`ShardEffect::Output`]), takes it by [`Shard::unsent`] and says by [`Shard::sent`] how much
+//! went out. So a connection gets one write for all that a batch of inputs made.
+
+mod conn;
+mod events;
+mod read;
+mod report;
+mod watches;
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use ostler_tree::Tree;
+use ostler_wire::connect::ConnectRequest;
+use ostler_wire::error::ErrorCode;
+use ostler_wire::frame;
+use ostler_wire::ids::{SessionId, Zxid};
+use ostler_wire::jute::Reader;
+use ostler_wire::op::OpCode;
+use ostler_wire::request::{Request as ClientRequest, RequestHeader};
+
+use crate::auth;
+use crate::clock::{Clock, Span, Time};
+use crate::limits::{OUTSTANDING_MAX_BYTES, Settings, TOUCH_FLUSH};
+use crate::messages::{Commit, ConnId, ConnRef, Ids, Request, ShardId, ToReplica, Touch};
+use crate::status::ShardCounters;
+use conn::{Conn, Pending, State};
+use read::Reading;
+use watches::Watches;
+
+/// Everything that can happen to a shard.
+#[derive(Debug)]
+pub enum ShardInput<'i> {
+    /// A client connected. The driver names the connection; slots may be used again after
+    /// [`ShardInput::Closed`], with another generation.
+    Accepted(ConnId, SocketAddr),
+    /// Bytes arrived, cut anywhere.
+    Bytes(ConnId, &'i [u8]),
+    /// The connection is gone, whoever closed it. Always the last word about it.
+    Closed(ConnId),
+    /// The next step of the world. Each shard gets every commit, in order.
+    Commit(&'i Commit),
+    /// The text of a four-letter word's answer, to be sent as it is.
+    Text(ConnId, &'i [u8]),
+    /// Forget the server's counters (`srst`).
+    ResetCounters,
+    /// Forget every connection's counters (`crst`).
+    ResetConnections,
+    /// [`Shard::next_deadline`] has come.
+    Deadline,
+}
+
+/// What the driver has to do, in this order.
+#[derive(Debug)]
+pub enum ShardEffect {
+    /// There is output for the connection; said once until all of it was sent.
+    Output(ConnId),
+    /// Close the connection as soon as its output is written, and say [`ShardInput::Closed`].
+    Close(ConnId),
+    /// The connection may be read again after [`Shard::is_paused`].
+    Resume(ConnId),
+    /// The connection asked for the answer to a four-letter word: [`ShardInput::Text`].
+    FourLetterWord(ConnId, [u8; 4]),
+    /// For the replica's mailbox, in order.
+    ToReplica(ToReplica),
+}
+
+/// The connections of one thread.
+#[derive(Debug)]
+pub struct Shard {
+    id: ShardId,
+    settings: Arc<Settings>,
+    /// Invariant: the view of the last commit that was handed in.
+    view: Tree,
+    conns: Vec<Option<Conn>>,
+    /// How many of the slots in `conns` are taken.
+    open_count: usize,
+    by_session: HashMap<SessionId, ConnId, FixedState>,
+    watches: Watches,
+    /// Requests that the replica has, and the bytes of their bodies.
+    outstanding: usize,
+    outstanding_bytes: usize,
+    /// Connections that were stopped while a request was ready, first come, first served.
+    paused: VecDeque<ConnId>,
+    /// Connections whose sign of life the replica does not know of.
+    touched: Vec<ConnId>,
+    touch_deadline: Option<Time>,
+    idle_deadline: Time,
+    counters: ShardCounters,
+    /// Connections whose answer came with the commit in hand and whose reads may be next.
+    answered: Vec<ConnId>,
+    /// Emptied buffers for the next connection that has something to say.
+    spare_buffers: Vec<Vec<u8>>,
+}
+
+impl Shard {
+    /// A shard without connections that sees the world as `view`. `seed` keys its hash tables.
+    #[must_use]
+    pub fn new(id: ShardId, settings: Arc<Settings>, view: Tree, seed: u64) -> Self {
+        Self {
+            id,
+            settings,
+            view,
+            conns: Vec::new(),
+            open_count: 0,
+            by_session: HashMap::with_hasher(FixedState::with_seed(seed)),
+            watches: Watches::new(seed),
+            outstanding: 0,
+            outstanding_bytes: 0,
+            paused: VecDeque::new(),
+            touched: Vec::new(),
+            touch_deadline: None,
+            idle_deadline: Time::default(),
+            counters: ShardCounters::default(),
+            answered: Vec::new(),
+            spare_buffers: Vec::new(),
+        }
+    }
+
+    /// Takes one input and appends what has to be done.
+    pub fn handle(&mut self, at: Clock, input: ShardInput<'_>, out: &mut Vec<ShardEffect>) {
+        match input {
+            ShardInput::Accepted(id, remote) => self.accept(at, id, remote),
+            ShardInput::Bytes(id, bytes) => {
+                if let Some(mut conn) = self.take(id) {
+                    self.bytes(at, &mut conn, bytes, out);
+                    self.put_back(conn, out);
+                }
+            }
+            ShardInput::Closed(id) => self.closed(id),
+            ShardInput::Commit(commit) => self.commit(at, commit, out),
+            ShardInput::Text(id, text) => {
+                if let Some(mut conn) = self.take(id) {
+                    conn.output.extend_from_slice(text);
+                    self.put_back(conn, out);
+                    out.push(ShardEffect::Close(id));
+                }
+            }
+            ShardInput::ResetCounters => self.counters = ShardCounters::default(),
+            ShardInput::ResetConnections => {
+                self.conns.iter_mut().flatten().for_each(|conn| conn.stats.reset());
+            }
+            ShardInput::Deadline => self.deadline(at, out),
+        }
+    }
+
+    /// When [`ShardInput::Deadline`] is due.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Time> {
+        let idle = (self.open_count > 0).then_some(self.idle_deadline);
+        [self.touch_deadline, idle].into_iter().flatten().min()
+    }
+
+    /// Output that was not sent yet.
+    #[must_use]
+    pub fn unsent(&self, id: ConnId) -> &[u8] {
+        self.conn(id).map_or(&[], |conn| &conn.output[conn.unsent_start..])
+    }
+
+    /// Notes that so many bytes of [`Shard::unsent`] went out.
+    pub fn sent(&mut self, at: Clock, id: ConnId, count: usize, out: &mut Vec<ShardEffect>) {
+        let Some(conn) = self.conn_mut(id) else { return };
+        conn.unsent_start += count;
+        assert!(conn.unsent_start <= conn.output.len(), "more was sent than there was");
+        if conn.unsent_start == conn.output.len() {
+            conn.unsent_start = 0;
+            conn.output_announced = false;
+            let mut buffer = core::mem::take(&mut conn.output);
+            if buffer.capacity() <= BUFFER_KEPT_MAX_BYTES
+                && self.spare_buffers.len() < BUFFERS_KEPT_MAX
+            {
+                buffer.clear();
+                self.spare_buffers.push(buffer);
+            }
+        }
+        if self.conn(id).is_some_and(|conn| conn.paused) {
+            self.go_on(at, id, out);
+        }
+    }
+
+    /// Whether the driver should not read from the connection for now.
+    #[must_use]
+    pub fn is_paused(&self, id: ConnId) -> bool {
+        self.conn(id).is_none_or(|conn| {
+            conn.paused || matches!(conn.state, State::Connecting { .. } | State::Closing)
+        })
+    }
+
+    /// The zxid of the view: how far this shard has come.
+    #[must_use]
+    pub fn last_zxid(&self) -> Zxid {
+        self.view.last_zxid()
+    }
+
+    fn accept(&mut self, at: Clock, id: ConnId, remote: SocketAddr) {
+        let slot = id.slot as usize;
+        if self.open_count == 0 {
+            self.idle_deadline = at.now + self.idle_scan_period();
+        }
+        if self.conns.len() <= slot {
+            self.conns.resize_with(slot + 1, || None);
+        }
+        assert!(self.conns[slot].is_none(), "a slot is used again only after it was closed");
+        self.conns[slot] = Some(Conn::new(at, id, remote));
+        self.open_count += 1;
+    }
+
+    fn closed(&mut self, id: ConnId) {
+        let Some(conn) = self.take(id) else { return };
+        self.open_count -= 1;
+        self.watches.remove_all(id.slot, &conn.watched);
+        if self.by_session.get(&conn.session) == Some(&id) {
+            self.by_session.remove(&conn.session);
+        }
+    }
+
+    /// Takes new bytes of a connection, as far as it may go on, and keeps the rest.
+    fn bytes(&mut self, at: Clock, conn: &mut Conn, bytes: &[u8], out: &mut Vec<ShardEffect>) {
+        conn.last_active = at.now;
+        if conn.input.is_empty() {
+            let consumed = self.frames(at, conn, bytes, out);
+            if conn.state != State::Closing {
+                conn.input.extend_from_slice(&bytes[consumed..]);
+            }
+        } else {
+            conn.input.extend_from_slice(bytes);
+            self.buffered(at, conn, out);
+        }
+    }
+
+    /// Goes through the bytes that a connection sent earlier.
+    fn buffered(&mut self, at: Clock, conn: &mut Conn, out: &mut Vec<ShardEffect>) {
+        let mut input = core::mem::take(&mut conn.input);
+        let consumed = self.frames(at, conn, &input, out);
+        if consumed < input.len() && conn.state != State::Closing {
+            input.drain(..consumed);
+            conn.input = input;
+        }
+    }
+
+    /// Takes whole frames from `bytes` until the connection has to wait; returns how far it came.
+    fn frames(
+        &mut self,
+        at: Clock,
+        conn: &mut Conn,
+        bytes: &[u8],
+        out: &mut Vec<ShardEffect>,
+    ) -> usize {
+        let mut consumed = 0;
+        loop {
+            if !conn.may_proceed() {
+                if matches!(conn.state, State::Open) {
+                    self.pause(conn);
+                }
+                return consumed;
+            }
+            let rest = &bytes[consumed..];
+            if conn.state == State::New
+                && let Some(word) = frame::four_letter_word(rest)
+            {
+                self.counters.packets_received += 1;
+                conn.state = State::Closing;
+                out.push(ShardEffect::FourLetterWord(conn.id, word));
+                return bytes.len();
+            }
+            match frame::first(rest, self.settings.frame_max_bytes) {
+                Ok(Some(body)) => {
+                    if !self.frame(at, conn, body, out) {
+                        self.pause(conn);
+                        return consumed;
+                    }
+                    consumed += frame::PREFIX_BYTES + body.len();
+                }
+                Ok(None) => return consumed,
+                Err(frame::BadLength(_)) => {
+                    self.close(conn, out);
+                    return bytes.len();
+                }
+            }
+        }
+    }
+
+    /// Takes one frame; false if it has to wait because too much is outstanding.
+    fn frame(
+        &mut self,
+        at: Clock,
+        conn: &mut Conn,
+        body: &[u8],
+        out: &mut Vec<ShardEffect>,
+    ) -> bool {
+        if conn.state == State::New {
+            self.counters.packets_received += 1;
+            conn.stats.received += 1;
+            self.connect(conn, body, out);
+            return true;
+        }
+        let mut from = Reader::new(body);
+        let Ok(header) = RequestHeader::read(&mut from) else {
+            self.close(conn, out);
+            return true;
+        };
+        let op = OpCode::from_number(header.op_number);
+        let ordered = op.is_some_and(is_ordered_by_replica);
+        if ordered && self.is_full() {
+            return false;
+        }
+        self.counters.packets_received += 1;
+        conn.stats.received += 1;
+        self.touch(at, conn);
+        match op {
+            Some(OpCode::Auth) => self.authenticate(conn, header, from.rest(), out),
+            Some(op) if ordered => self.forward(at, conn, (header, op), from.rest(), out),
+            _ if conn.pending.is_empty() => self.read(at, conn, body, at.now, out),
+            _ => {
+                conn.pending.push_back(Pending::Waiting { since: at.now, frame: body.to_vec() });
+            }
+        }
+        true
+    }
+
+    fn connect(&self, conn: &mut Conn, body: &[u8], out: &mut Vec<ShardEffect>) {
+        let Ok(request) = ConnectRequest::decode(body) else { return self.close(conn, out) };
+        if request.last_zxid_seen > self.view.last_zxid() {
+            // The client has seen more than this server has: it must look elsewhere.
+            return self.close(conn, out);
+        }
+        let timeout_ms = request
+            .timeout_ms
+            .min(self.settings.session_timeout_max_ms)
+            .max(self.settings.session_timeout_min_ms);
+        conn.state = State::Connecting { read_only: request.read_only };
+        conn.timeout_ms = timeout_ms;
+        let from = ConnRef { shard: self.id, conn: conn.id };
+        out.push(ShardEffect::ToReplica(if request.session == SessionId::NONE {
+            ToReplica::Open { from, timeout_ms }
+        } else {
+            let password = request.password.and_then(|password| password.try_into().ok());
+            ToReplica::Resume { from, session: request.session, password, timeout_ms }
+        }));
+    }
+
+    /// Auth packets are answered at once, before anything that is still in progress.
+    fn authenticate(
+        &mut self,
+        conn: &mut Conn,
+        header: RequestHeader,
+        body: &[u8],
+        out: &mut Vec<ShardEffect>,
+    ) {
+        let Ok(ClientRequest::Auth { scheme, auth }) = ClientRequest::decode(OpCode::Auth, body)
+        else {
+            return self.close(conn, out);
+        };
+        self.counters.packets_sent += 1;
+        conn.stats.sent += 1;
+        match auth::authenticate(&self.settings.auth, &scheme, auth, &conn.ids) {
+            Ok(added) => {
+                let mut ids = conn.ids.to_vec();
+                for id in added {
+                    if !ids.contains(&id) {
+                        ids.push(id);
+                    }
+                }
+                conn.ids = Ids::from(ids);
+                conn.reply(header.xid, Zxid::ZERO, ErrorCode::OK);
+            }
+            Err(err) => {
+                self.counters.auth_failed += 1;
+                conn.reply(header.xid, Zxid::ZERO, err);
+                self.close(conn, out);
+            }
+        }
+    }
+
+    /// Hands a request to the replica; its answer comes with a commit.
+    fn forward(
+        &mut self,
+        at: Clock,
+        conn: &mut Conn,
+        (header, op): (RequestHeader, OpCode),
+        body: &[u8],
+        out: &mut Vec<ShardEffect>,
+    ) {
+        self.outstanding += 1;
+        self.outstanding_bytes += body.len();
+        conn.pending.push_back(Pending::Ordered { since: at.now, op });
+        out.push(ShardEffect::ToReplica(ToReplica::Request(Request {
+            from: ConnRef { shard: self.id, conn: conn.id },
+            session: conn.session,
+            xid: header.xid,
+            op,
+            body: body.to_vec(),
+            ids: Arc::clone(&conn.ids),
+        })));
+    }
+
+    /// Answers a frame that is no write: it is the oldest that has no answer.
+    fn read(
+        &mut self,
+        at: Clock,
+        conn: &mut Conn,
+        body: &[u8],
+        since: Time,
+        out: &mut Vec<ShardEffect>,
+    ) {
+        self.borrow_buffer(conn);
+        let before = conn.output.len();
+        let mut from = Reader::new(body);
+        let header = RequestHeader::read(&mut from).expect("it was read when the frame came");
+        let op = OpCode::from_number(header.op_number).filter(|op| is_served(*op));
+        let Some(op) = op else {
+            conn.reply(header.xid, Zxid::NONE, ErrorCode::UNIMPLEMENTED);
+            return self.close(conn, out);
+        };
+        match ClientRequest::decode(op, from.rest()) {
+            Err(_) => conn.reply(header.xid, self.view.last_zxid(), ErrorCode::MARSHALLING_ERROR),
+            Ok(request) => {
+                Reading { view: &self.view, auth: &self.settings.auth, watches: &mut self.watches }
+                    .answer(conn, header.xid, &request)
+            }
+        }
+        let zxid = self.view.last_zxid();
+        conn.answered(at, since, op.short_name(), (header.xid, zxid));
+        self.count_answer(at, since, conn.output.len() - before);
+    }
+
+    fn count_answer(&mut self, at: Clock, since: Time, bytes: usize) {
+        self.counters.packets_sent += 1;
+        self.counters.latency.add(at.now.millis_since(since));
+        self.counters.responses.add(bytes);
+    }
+
+    /// Stops looking at the connection and has it closed when its output is written.
+    #[allow(clippy::unused_self)]
+    fn close(&self, conn: &mut Conn, out: &mut Vec<ShardEffect>) {
+        if conn.state != State::Closing {
+            conn.state = State::Closing;
+            conn.pending.clear();
+            conn.input = Vec::new();
+            out.push(ShardEffect::Close(conn.id));
+        }
+    }
+
+    fn touch(&mut self, at: Clock, conn: &mut Conn) {
+        if !conn.touched {
+            conn.touched = true;
+            self.touched.push(conn.id);
+            self.touch_deadline.get_or_insert(at.now + TOUCH_FLUSH);
+        }
+    }
+
+    fn deadline(&mut self, at: Clock, out: &mut Vec<ShardEffect>) {
+        if self.touch_deadline.is_some_and(|deadline| deadline <= at.now) {
+            self.flush_touches(out);
+        }
+        if self.idle_deadline <= at.now {
+            self.idle_deadline = at.now + self.idle_scan_period();
+            self.close_idle(at, out);
+        }
+    }
+
+    fn flush_touches(&mut self, out: &mut Vec<ShardEffect>) {
+        self.touch_deadline = None;
+        let mut touches = Vec::with_capacity(self.touched.len());
+        for id in core::mem::take(&mut self.touched) {
+            let Some(conn) = self.conn_mut(id) else { continue };
+            conn.touched = false;
+            touches.push(Touch {
+                session: conn.session,
+                at: conn.last_active,
+                timeout_ms: conn.timeout_ms,
+            });
+        }
+        if !touches.is_empty() {
+            out.push(ShardEffect::ToReplica(ToReplica::Touch(touches)));
+        }
+    }
+
+    /// A connection without traffic for its timeout has lost its client.
+    fn close_idle(&mut self, at: Clock, out: &mut Vec<ShardEffect>) {
+        for conn in self.conns.iter_mut().flatten() {
+            let idle_ms = at.now.millis_since(conn.last_active);
+            let closing = conn.state == State::Closing;
+            if !closing && idle_ms >= idle_limit_ms(&self.settings, conn) {
+                conn.state = State::Closing;
+                out.push(ShardEffect::Close(conn.id));
+            }
+        }
+    }
+
+    fn idle_scan_period(&self) -> Span {
+        Span::from_millis(self.settings.tick_time_ms.max(1))
+    }
+
+    fn is_full(&self) -> bool {
+        self.outstanding >= self.settings.outstanding_max
+            || self.outstanding_bytes >= OUTSTANDING_MAX_BYTES
+    }
+
+    fn pause(&mut self, conn: &mut Conn) {
+        if !conn.paused {
+            conn.paused = true;
+            self.paused.push_back(conn.id);
+        }
+    }
+
+    /// Lets paused connections go on, in the order in which they were stopped.
+    fn resume_paused(&mut self, at: Clock, out: &mut Vec<ShardEffect>) {
+        for _ in 0..self.paused.len() {
+            if self.is_full() {
+                return;
+            }
+            if let Some(id) = self.paused.pop_front() {
+                if self.conn(id).is_some_and(|conn| conn.paused && conn.may_proceed()) {
+                    self.go_on(at, id, out);
+                } else if self.conn(id).is_some_and(|conn| conn.paused) {
+                    self.paused.push_back(id);
+                }
+            }
+        }
+    }
+
+    /// Goes through what a connection sent while it had to wait.
+    fn go_on(&mut self, at: Clock, id: ConnId, out: &mut Vec<ShardEffect>) {
+        let Some(mut conn) = self.take(id) else { return };
+        if conn.may_proceed() {
+            conn.paused = false;
+            self.buffered(at, &mut conn, out);
+            if !conn.paused && conn.state != State::Closing {
+                out.push(ShardEffect::Resume(id));
+            }
+        }
+        self.put_back(conn, out);
+    }
+
+    fn conn(&self, id: ConnId) -> Option<&Conn> {
+        self.conns.get(id.slot as usize)?.as_ref().filter(|conn| conn.id == id)
+    }
+
+    fn conn_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
+        self.conns.get_mut(id.slot as usize)?.as_mut().filter(|conn| conn.id == id)
+    }
+
+    /// Takes a connection out while it is worked on; [`Shard::put_back`] follows.
+    fn take(&mut self, id: ConnId) -> Option<Conn> {
+        self.conns.get_mut(id.slot as usize)?.take_if(|conn| conn.id == id)
+    }
+
+    fn put_back(&mut self, mut conn: Conn, out: &mut Vec<ShardEffect>) {
+        announce_output(&mut conn, out);
+        let slot = conn.id.slot as usize;
+        self.conns[slot] = Some(conn);
+    }
+
+    /// Gives a connection without a buffer one that another has emptied.
+    fn borrow_buffer(&mut self, conn: &mut Conn) {
+        if conn.output.capacity() == 0
+            && let Some(buffer) = self.spare_buffers.pop()
+        {
+            conn.output = buffer;
+        }
+    }
+}
+
+/// Says once that there is output.
+fn announce_output(conn: &mut Conn, out: &mut Vec<ShardEffect>) {
+    if !conn.output_announced && conn.output.len() > conn.unsent_start {
+        conn.output_announced = true;
+        out.push(ShardEffect::Output(conn.id));
+    }
+}
+
+/// How long a connection may be silent.
+fn idle_limit_ms(settings: &Settings, conn: &Conn) -> u64 {
+    match conn.state {
+        State::Open => u64::try_from(conn.timeout_ms).unwrap_or(0),
+        State::New | State::Connecting { .. } | State::Closing => settings.sessionless_timeout_ms,
+    }
+}
+
+/// What the replica puts into order: everything that makes a transaction, and sync.
+fn is_ordered_by_replica(op: OpCode) -> bool {
+    matches!(
+        op,
+        OpCode::Create
+            | OpCode::Create2
+            | OpCode::Delete
+            | OpCode::SetData
+            | OpCode::SetAcl
+            | OpCode::Sync
+            | OpCode::Multi
+            | OpCode::CloseSession
+    )
+}
+
+/// What is answered from the view. Everything else answers as an unknown operation does.
+fn is_served(op: OpCode) -> bool {
+    matches!(
+        op,
+        OpCode::Exists
+            | OpCode::GetData
+            | OpCode::GetAcl
+            | OpCode::GetChildren
+            | OpCode::GetChildren2
+            | OpCode::Ping
+            | OpCode::SetWatches
+    )
+}
+
+/// Buffers above this size are freed when they are empty.
+const BUFFER_KEPT_MAX_BYTES: usize = 256 << 10;
+
+/// So many empty buffers are kept.
+const BUFFERS_KEPT_MAX: usize = 64;

@@ -1,0 +1,166 @@
+//! One connection: what it has sent, what it waits for, what it is owed.
+
+use alloc::collections::VecDeque;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use ostler_wire::acl::Id;
+use ostler_wire::error::ErrorCode;
+use ostler_wire::frame;
+use ostler_wire::ids::{SessionId, WallMs, Xid, Zxid};
+use ostler_wire::op::OpCode;
+use ostler_wire::reply::ReplyHeader;
+
+use crate::clock::{Clock, Time};
+use crate::limits::{PENDING_PER_CONNECTION_MAX, UNSENT_PER_CONNECTION_MAX_BYTES};
+use crate::messages::{ConnId, Ids};
+use crate::status::LatencyStats;
+
+/// How far a connection has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum State {
+    /// Nothing whole has arrived yet.
+    New,
+    /// It asked for a session; reading waits for the replica's answer.
+    Connecting {
+        /// As in the request: whether the client knows of read-only servers at all.
+        read_only: Option<bool>,
+    },
+    /// It has a session.
+    Open,
+    /// Whatever it still sends is not looked at; it closes when its output is written.
+    Closing,
+}
+
+/// A request that has not been answered.
+#[derive(Debug)]
+pub(super) enum Pending {
+    /// The replica has it.
+    Ordered { since: Time, op: OpCode },
+    /// It waits for the answers before it: a whole frame body.
+    Waiting { since: Time, frame: Vec<u8> },
+}
+
+/// One connection of a shard.
+#[derive(Debug)]
+pub(super) struct Conn {
+    pub(super) id: ConnId,
+    pub(super) remote: SocketAddr,
+    pub(super) state: State,
+    pub(super) session: SessionId,
+    pub(super) timeout_ms: i32,
+    /// Who the client is, as far as it has shown.
+    pub(super) ids: Ids,
+    /// Bytes that are no whole frame yet, or that wait until the connection may go on.
+    pub(super) input: Vec<u8>,
+    /// Invariant: replies leave in the order of requests, so nothing is answered past the front.
+    pub(super) pending: VecDeque<Pending>,
+    /// Encoded and not yet written to the socket, from `unsent_start` on.
+    pub(super) output: Vec<u8>,
+    pub(super) unsent_start: usize,
+    /// Whether the driver already knows that there is output.
+    pub(super) output_announced: bool,
+    /// Whether reading has stopped until something that it owes or is owed goes away.
+    pub(super) paused: bool,
+    /// Entries of the watch table that it stands in.
+    pub(super) watched: Vec<u32>,
+    pub(super) last_active: Time,
+    /// Whether the replica still has to be told of a sign of life.
+    pub(super) touched: bool,
+    pub(super) stats: ConnStats,
+}
+
+/// What `cons` tells of a connection.
+#[derive(Debug)]
+pub(super) struct ConnStats {
+    pub(super) established: WallMs,
+    pub(super) received: u64,
+    pub(super) sent: u64,
+    pub(super) last_op: &'static str,
+    pub(super) last_cxid: Xid,
+    pub(super) last_zxid: Zxid,
+    pub(super) last_response: Time,
+    pub(super) last_latency_ms: u64,
+    pub(super) latency: LatencyStats,
+}
+
+impl ConnStats {
+    fn new(established: WallMs) -> Self {
+        Self {
+            established,
+            received: 0,
+            sent: 0,
+            last_op: "NA",
+            last_cxid: Xid(-1),
+            last_zxid: Zxid::NONE,
+            last_response: Time::default(),
+            last_latency_ms: 0,
+            latency: LatencyStats::default(),
+        }
+    }
+
+    /// Forgets everything but when the connection began.
+    pub(super) fn reset(&mut self) {
+        *self = Self::new(self.established);
+    }
+}
+
+impl Conn {
+    pub(super) fn new(at: Clock, id: ConnId, remote: SocketAddr) -> Self {
+        // The scheme knows no mapped addresses: a v4 client is a v4 client on any socket.
+        let address = remote.ip().to_canonical();
+        Self {
+            id,
+            remote: SocketAddr::new(address, remote.port()),
+            state: State::New,
+            session: SessionId::NONE,
+            timeout_ms: 0,
+            ids: Arc::from([Id::new("ip", &address.to_string())]),
+            input: Vec::new(),
+            pending: VecDeque::new(),
+            output: Vec::new(),
+            unsent_start: 0,
+            output_announced: false,
+            paused: false,
+            watched: Vec::new(),
+            last_active: at.now,
+            touched: false,
+            stats: ConnStats::new(at.wall),
+        }
+    }
+
+    /// Whether it may be read from and its requests be taken.
+    pub(super) fn may_proceed(&self) -> bool {
+        matches!(self.state, State::New | State::Open)
+            && self.pending.len() < PENDING_PER_CONNECTION_MAX
+            && self.output.len() - self.unsent_start < UNSENT_PER_CONNECTION_MAX_BYTES
+    }
+
+    /// Queues a reply that has just a header.
+    pub(super) fn reply(&mut self, xid: Xid, zxid: Zxid, err: ErrorCode) {
+        self.reply_with(ReplyHeader { xid, zxid, err }, |_| {});
+    }
+
+    /// Queues a reply: header, and what `body` writes.
+    pub(super) fn reply_with(&mut self, header: ReplyHeader, body: impl FnOnce(&mut Vec<u8>)) {
+        frame::put(&mut self.output, |out| {
+            header.write(out);
+            body(out);
+        });
+    }
+
+    /// Notes that a request was answered, for `cons` and `srvr`.
+    pub(super) fn answered(&mut self, at: Clock, since: Time, op: &'static str, of: (Xid, Zxid)) {
+        let latency_ms = at.now.millis_since(since);
+        let stats = &mut self.stats;
+        stats.sent += 1;
+        stats.last_op = op;
+        stats.last_cxid = of.0;
+        stats.last_zxid = of.1;
+        stats.last_response = at.now;
+        stats.last_latency_ms = latency_ms;
+        stats.latency.add(latency_ms);
+    }
+}

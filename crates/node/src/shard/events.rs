@@ -1,0 +1,221 @@
+//! A step of the world: what a shard does with a commit.
+
+use alloc::vec::Vec;
+
+use ostler_tree::{Change, ChangeKind};
+use ostler_wire::acl::{Acl, Perms};
+use ostler_wire::connect::ConnectResponse;
+use ostler_wire::ids::Zxid;
+use ostler_wire::jute::Put as _;
+use ostler_wire::path;
+use ostler_wire::reply::{EventType, OpResult, ReplyHeader, WatcherEvent};
+use ostler_wire::{frame, op::OpCode};
+
+use super::conn::{Pending, State};
+use super::watches::{Slots, Table};
+use super::{Shard, ShardEffect, announce_output};
+use crate::auth;
+use crate::clock::Clock;
+use crate::messages::{Commit, ConnRef, Notice, Reply, ReplyBody};
+
+impl Shard {
+    /// Events, answers, view, waiting reads: in this order (see the crate's ordering rule).
+    pub(super) fn commit(&mut self, at: Clock, commit: &Commit, out: &mut Vec<ShardEffect>) {
+        if self.watches.count(Table::Data) + self.watches.count(Table::Child) > 0 {
+            commit.changes.iter().for_each(|change| self.fire(commit.zxid, change, out));
+        }
+        for notice in &commit.notices {
+            self.notice(at, notice, out);
+        }
+        self.view = commit.view.clone();
+        for id in core::mem::take(&mut self.answered) {
+            let Some(mut conn) = self.take(id) else { continue };
+            while let Some(Pending::Waiting { .. }) = conn.pending.front() {
+                let Some(Pending::Waiting { since, frame }) = conn.pending.pop_front() else {
+                    break;
+                };
+                self.read(at, &mut conn, &frame, since, out);
+            }
+            let opened = conn.state == State::Open && !conn.input.is_empty() && !conn.paused;
+            if opened {
+                self.buffered(at, &mut conn, out);
+            }
+            self.put_back(conn, out);
+        }
+        if !self.paused.is_empty() {
+            self.resume_paused(at, out);
+        }
+    }
+
+    fn fire(&mut self, zxid: Zxid, change: &Change, out: &mut Vec<ShardEffect>) {
+        let path = &*change.path;
+        let parent = match path::parent(path).unwrap_or_default() {
+            "" => "/",
+            parent => parent,
+        };
+        match change.kind {
+            ChangeKind::Created => {
+                self.pass(zxid, (Table::Data, path, EventType::NodeCreated), &change.acl, &[], out);
+            }
+            ChangeKind::DataChanged => {
+                let event = (Table::Data, path, EventType::NodeDataChanged);
+                self.pass(zxid, event, &change.acl, &[], out);
+                return;
+            }
+            ChangeKind::Deleted => {
+                let event = (Table::Data, path, EventType::NodeDeleted);
+                let told = self.pass(zxid, event, &change.acl, &[], out);
+                let event = (Table::Child, path, EventType::NodeDeleted);
+                self.pass(zxid, event, &change.acl, &told, out);
+            }
+        }
+        let event = (Table::Child, parent, EventType::NodeChildrenChanged);
+        self.pass(zxid, event, &change.parent_acl, &[], out);
+    }
+
+    /// One pass over a table: everybody at `path` but those in `told`, if the list lets them read.
+    fn pass(
+        &mut self,
+        zxid: Zxid,
+        (table, path, event_type): (Table, &str, EventType),
+        acl: &[Acl],
+        told: &[u32],
+        out: &mut Vec<ShardEffect>,
+    ) -> Slots {
+        let watchers = self.watches.fire(table, path);
+        for slot in &watchers {
+            let conn = self.conns[*slot as usize].as_mut();
+            let conn = conn.expect("a connection takes its watches with it");
+            let may_read = auth::allows(&self.settings.auth, acl, Perms::READ, &conn.ids);
+            if conn.state != State::Open || told.contains(slot) || !may_read {
+                continue;
+            }
+            frame::put(&mut conn.output, |out| {
+                WatcherEvent::write_notification(zxid, event_type, path, out);
+            });
+            conn.stats.sent += 1;
+            self.counters.packets_sent += 1;
+            announce_output(conn, out);
+        }
+        watchers
+    }
+
+    fn notice(&mut self, at: Clock, notice: &Notice, out: &mut Vec<ShardEffect>) {
+        match notice {
+            Notice::Reply(reply) if reply.to.shard == self.id => self.reply(at, reply, out),
+            Notice::Dropped { to, body_bytes } if to.shard == self.id => {
+                self.done(*body_bytes);
+                if let Some(conn) = self.conn_mut(to.conn) {
+                    conn.pending.pop_front();
+                }
+            }
+            Notice::Attached { to, session, timeout_ms, password } if to.shard == self.id => {
+                let response = |read_only: Option<bool>| ConnectResponse {
+                    timeout_ms: *timeout_ms,
+                    session: *session,
+                    password: *password,
+                    read_only: read_only.map(|_| false),
+                };
+                if self.connected(at, *to, response, out) {
+                    self.by_session.insert(*session, to.conn);
+                    self.answered.push(to.conn);
+                    if let Some(conn) = self.conn_mut(to.conn) {
+                        conn.state = State::Open;
+                        conn.session = *session;
+                        conn.timeout_ms = *timeout_ms;
+                        out.push(ShardEffect::Resume(to.conn));
+                    }
+                }
+            }
+            Notice::Refused { to } if to.shard == self.id => {
+                let response =
+                    |read_only: Option<bool>| ConnectResponse::expired(read_only.map(|_| false));
+                if self.connected(at, *to, response, out)
+                    && let Some(mut conn) = self.take(to.conn)
+                {
+                    self.close(&mut conn, out);
+                    self.put_back(conn, out);
+                }
+            }
+            Notice::Evict { session, keep } => {
+                let holder = self.by_session.get(session).copied();
+                let holder = holder.filter(|id| *keep != ConnRef { shard: self.id, conn: *id });
+                self.close_holder(holder, out);
+            }
+            Notice::Ended(session) => {
+                let holder = self.by_session.get(session).copied();
+                self.close_holder(holder, out);
+            }
+            Notice::Reply(_)
+            | Notice::Dropped { .. }
+            | Notice::Attached { .. }
+            | Notice::Refused { .. } => {}
+        }
+    }
+
+    /// Sends the connect response, if the connection is still there to get it.
+    fn connected(
+        &mut self,
+        at: Clock,
+        to: ConnRef,
+        response: impl FnOnce(Option<bool>) -> ConnectResponse,
+        out: &mut Vec<ShardEffect>,
+    ) -> bool {
+        let zxid = self.view.last_zxid();
+        let Some(conn) = self.conn_mut(to.conn) else { return false };
+        let State::Connecting { read_only } = conn.state else { return false };
+        let since = conn.last_active;
+        frame::put(&mut conn.output, |out| response(read_only).encode(out));
+        conn.answered(at, since, OpCode::CreateSession.short_name(), (XID_OF_CONNECT, zxid));
+        announce_output(conn, out);
+        self.counters.packets_sent += 1;
+        self.counters.latency.add(at.now.millis_since(since));
+        true
+    }
+
+    fn reply(&mut self, at: Clock, reply: &Reply, out: &mut Vec<ShardEffect>) {
+        self.done(reply.body_bytes);
+        let Some(mut conn) = self.take(reply.to.conn) else { return };
+        if let Some(Pending::Ordered { since, op }) = conn.pending.pop_front() {
+            self.borrow_buffer(&mut conn);
+            let before = conn.output.len();
+            let header = ReplyHeader { xid: reply.xid, zxid: reply.zxid, err: reply.err };
+            conn.reply_with(header, |out| write_body(&reply.body, out));
+            conn.answered(at, since, op.short_name(), (reply.xid, reply.zxid));
+            self.count_answer(at, since, conn.output.len() - before);
+            if matches!(conn.pending.front(), Some(Pending::Waiting { .. })) {
+                self.answered.push(conn.id);
+            }
+        }
+        self.put_back(conn, out);
+    }
+
+    /// The replica has one request less of this shard.
+    fn done(&mut self, body_bytes: usize) {
+        self.outstanding -= 1;
+        self.outstanding_bytes -= body_bytes;
+    }
+
+    fn close_holder(&mut self, holder: Option<super::ConnId>, out: &mut Vec<ShardEffect>) {
+        let Some(mut conn) = holder.and_then(|id| self.take(id)) else { return };
+        self.close(&mut conn, out);
+        self.put_back(conn, out);
+    }
+}
+
+/// A connect request has no number; `cons` shows none.
+const XID_OF_CONNECT: ostler_wire::ids::Xid = ostler_wire::ids::Xid(-1);
+
+fn write_body(body: &ReplyBody, out: &mut Vec<u8>) {
+    match body {
+        ReplyBody::Empty => {}
+        ReplyBody::Path(path) => out.put_string(path),
+        ReplyBody::PathStat(path, stat) => {
+            out.put_string(path);
+            stat.write(out);
+        }
+        ReplyBody::Stat(stat) => stat.write(out),
+        ReplyBody::Multi(results) => OpResult::write_all(results, out),
+        ReplyBody::Sync(path) => out.put_buffer(path.as_deref().map(str::as_bytes)),
+    }
+}

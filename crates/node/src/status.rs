@@ -1,0 +1,187 @@
+//! What one server knows of itself: the source of the four-letter words and of everything else
+//! that shows a server from outside.
+//!
+//! Each machine gives a report of its own part; whoever asks puts them together.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use ostler_tree::Tree;
+use ostler_wire::ids::{SessionId, WallMs, Xid, Zxid};
+
+use crate::messages::ConnId;
+
+/// Least, mean and greatest of a number of latencies.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LatencyStats {
+    /// How many there were.
+    pub count: u64,
+    /// Their sum.
+    pub total_ms: u64,
+    /// The least, 0 if there was none.
+    pub min_ms: u64,
+    /// The greatest.
+    pub max_ms: u64,
+}
+
+impl LatencyStats {
+    /// Takes one more into account.
+    pub fn add(&mut self, latency_ms: u64) {
+        self.min_ms = if self.count == 0 { latency_ms } else { self.min_ms.min(latency_ms) };
+        self.max_ms = self.max_ms.max(latency_ms);
+        self.total_ms += latency_ms;
+        self.count += 1;
+    }
+
+    /// Takes everything into account that `other` has seen.
+    pub fn merge(&mut self, other: &Self) {
+        if other.count == 0 {
+            return;
+        }
+        self.min_ms = if self.count == 0 { other.min_ms } else { self.min_ms.min(other.min_ms) };
+        self.max_ms = self.max_ms.max(other.max_ms);
+        self.total_ms += other.total_ms;
+        self.count += other.count;
+    }
+
+    /// The mean, 0 if there was none.
+    #[must_use]
+    pub fn mean_ms(&self) -> f64 {
+        // Rounding beyond 2^53 ms does not matter.
+        #[allow(clippy::cast_precision_loss)]
+        if self.count == 0 { 0.0 } else { self.total_ms as f64 / self.count as f64 }
+    }
+}
+
+/// Sizes of encoded answers: last, least, greatest; -1 before the first.
+#[derive(Clone, Copy, Debug)]
+pub struct ResponseSizes {
+    /// The last one.
+    pub last_bytes: i64,
+    /// The least.
+    pub min_bytes: i64,
+    /// The greatest.
+    pub max_bytes: i64,
+}
+
+impl Default for ResponseSizes {
+    fn default() -> Self {
+        Self { last_bytes: -1, min_bytes: -1, max_bytes: -1 }
+    }
+}
+
+impl ResponseSizes {
+    /// Takes one more into account.
+    pub fn add(&mut self, bytes: usize) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.last_bytes = bytes;
+        self.min_bytes = if self.min_bytes < 0 { bytes } else { self.min_bytes.min(bytes) };
+        self.max_bytes = self.max_bytes.max(bytes);
+    }
+}
+
+/// Counters of one shard since start or the last reset.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ShardCounters {
+    /// Requests read, connects and pings included.
+    pub packets_received: u64,
+    /// Answers and events queued.
+    pub packets_sent: u64,
+    /// From reading a request to queueing its answer.
+    pub latency: LatencyStats,
+    /// Of answers to requests.
+    pub responses: ResponseSizes,
+    /// Auth packets that were refused.
+    pub auth_failed: u64,
+}
+
+/// One connection, as `cons` and `stat` show it.
+#[derive(Clone, Debug)]
+pub struct ConnReport {
+    /// Its name in its shard.
+    pub conn: ConnId,
+    /// The other end.
+    pub remote: SocketAddr,
+    /// Requests not yet answered.
+    pub queued: usize,
+    /// Requests read.
+    pub received: u64,
+    /// Answers and events queued.
+    pub sent: u64,
+    /// Whether its socket is being read.
+    pub reading: bool,
+    /// What belongs to its session, if it has one.
+    pub session: Option<SessionReport>,
+    /// When it will be closed if nothing more arrives: ms on the monotonic clock.
+    pub idle_deadline_ms: u64,
+}
+
+/// The part of a [`ConnReport`] that only connections with a session have.
+#[derive(Clone, Debug)]
+pub struct SessionReport {
+    /// Its id.
+    pub session: SessionId,
+    /// Abbreviation of the last operation.
+    pub last_op: &'static str,
+    /// When the connection began.
+    pub established: WallMs,
+    /// Negotiated.
+    pub timeout_ms: i32,
+    /// The last request's number; negative ones are not shown.
+    pub last_cxid: Xid,
+    /// The zxid of the last answer.
+    pub last_zxid: Zxid,
+    /// The monotonic clock at the last answer.
+    pub last_response_ms: u64,
+    /// Of the last request.
+    pub last_latency_ms: u64,
+    /// Of all requests.
+    pub latency: LatencyStats,
+}
+
+/// A data watch: a path and the sessions that wait for it.
+#[derive(Clone, Debug)]
+pub struct WatchReport {
+    /// The path.
+    pub path: Box<str>,
+    /// Sessions with a watch left by exists or getData.
+    pub sessions: Vec<SessionId>,
+}
+
+/// Everything about one shard.
+#[derive(Clone, Debug, Default)]
+pub struct ShardReport {
+    /// Its connections.
+    pub connections: Vec<ConnReport>,
+    /// Its counters.
+    pub counters: ShardCounters,
+    /// Requests that the replica has.
+    pub outstanding: usize,
+    /// Data watches, when they were asked for.
+    pub data_watches: Vec<WatchReport>,
+    /// Number of data watches and of child watches.
+    pub watch_counts: (usize, usize),
+}
+
+/// Sessions that expire at the same instant.
+#[derive(Clone, Debug)]
+pub struct ExpiryBucket {
+    /// When, on the wall clock.
+    pub at: WallMs,
+    /// Who.
+    pub sessions: Vec<SessionId>,
+}
+
+/// Everything about the replica.
+#[derive(Clone, Debug)]
+pub struct ReplicaReport {
+    /// The committed tree; browsing it disturbs nobody.
+    pub tree: Tree,
+    /// Sessions by the instant at which they expire unless they are touched.
+    pub expiry: Vec<ExpiryBucket>,
+    /// Transactions that are not committed yet.
+    pub in_flight: usize,
+    /// Transactions committed since start.
+    pub commits: u64,
+}
