@@ -353,3 +353,147 @@ impl<'a, T: Clone> Iterator for Iter<'a, T> {
 }
 
 impl<T: Clone> ExactSizeIterator for Iter<'_, T> {}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use alloc::collections::BTreeMap;
+    use alloc::vec::Vec;
+
+    use proptest::prelude::*;
+    use triomphe::Arc;
+
+    use super::{BUCKET_MAX, Dir, MERGE_AT};
+
+    type Value = Arc<(u64, u16)>;
+
+    /// The invariants of the layout; returns the number of values.
+    fn check(dir: &Dir<Value>, is_root: bool) -> usize {
+        let len = match dir {
+            Dir::Branch(_, arms) => {
+                assert!(dir.len() > MERGE_AT);
+                arms.iter().map(|arm| check(arm, false)).sum()
+            }
+            bucket => {
+                let used = bucket.slots().iter().take_while(|slot| slot.is_some()).count();
+                assert!(bucket.slots()[used..].iter().all(Option::is_none));
+                let hashes: Vec<u64> =
+                    bucket.slots()[..used].iter().flatten().map(|e| e.0).collect();
+                assert!(hashes.is_sorted());
+                assert!(is_root || used <= BUCKET_MAX || is_final(&hashes));
+                used
+            }
+        };
+        assert_eq!(dir.len(), len);
+        assert_eq!(dir.is_empty(), len == 0);
+        len
+    }
+
+    /// Whether the hashes cannot be told apart by the bits that branches use.
+    fn is_final(hashes: &[u64]) -> bool {
+        hashes.iter().all(|hash| hash >> 1 == hashes[0] >> 1)
+    }
+
+    fn all(dir: &Dir<Value>) -> Vec<(u64, u16)> {
+        let iter = dir.iter();
+        assert_eq!(iter.len(), dir.len());
+        let all: Vec<_> = iter.map(|value| **value).collect();
+        assert_eq!(all.len(), dir.len());
+        assert!(all.is_sorted_by_key(|(hash, _)| *hash));
+        all
+    }
+
+    fn put(dir: &mut Dir<Value>, hash: u64, id: u16) {
+        match dir.find_mut(hash, |value| value.1 == id) {
+            Some(value) => *value = Arc::new((hash, id)),
+            None => dir.insert(hash, Arc::new((hash, id))),
+        }
+    }
+
+    /// Hashes that crowd: few distinct top bits, few distinct values at all.
+    fn crowded_hash() -> impl Strategy<Value = u64> {
+        prop_oneof![0..4u64, (0..64u64).prop_map(|bits| bits << 58), any::<u64>()]
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_a_map_and_old_clones_stay(
+            ops in prop::collection::vec((crowded_hash(), 0..40u16, prop::bool::weighted(0.6)), 1..600)
+        ) {
+            let mut dir = Dir::default();
+            let mut model = BTreeMap::new();
+            let mut kept = Vec::new();
+            for (i, (hash, id, insert)) in ops.into_iter().enumerate() {
+                if insert {
+                    put(&mut dir, hash, id);
+                    model.insert((hash, id), ());
+                } else {
+                    let removed = dir.remove(hash, |value| value.1 == id).map(|value| *value);
+                    let expected = model.remove(&(hash, id)).map(|()| (hash, id));
+                    prop_assert_eq!(removed, expected);
+                }
+                let found = dir.find(hash, |value| value.1 == id).is_some();
+                prop_assert_eq!(found, model.contains_key(&(hash, id)));
+                if i % 7 == 0 {
+                    kept.push((dir.clone(), model.clone()));
+                }
+            }
+            kept.push((dir, model));
+            for (dir, model) in kept {
+                check(&dir, true);
+                let mut all = all(&dir);
+                all.sort_unstable();
+                prop_assert_eq!(all, model.into_keys().collect::<Vec<_>>());
+            }
+        }
+    }
+
+    #[test]
+    fn a_thousand_values_may_share_one_hash() {
+        for hash in [0, u64::MAX, 0x1234_5678_9abc_def0] {
+            let mut dir = Dir::default();
+            put(&mut dir, hash ^ 1, 5000);
+            for id in 0..1000 {
+                put(&mut dir, hash, id);
+            }
+            let old = dir.clone();
+            check(&dir, true);
+            assert_eq!(dir.len(), 1001);
+            for id in (0..1000).rev() {
+                assert_eq!(dir.find(hash, |value| value.1 == id).map(|v| v.1), Some(id));
+                assert!(dir.remove(hash, |value| value.1 == id).is_some());
+                assert!(dir.find(hash, |value| value.1 == id).is_none());
+            }
+            check(&dir, true);
+            assert_eq!(all(&dir), [(hash ^ 1, 5000)]);
+            assert_eq!(all(&old).len(), 1001);
+        }
+    }
+
+    #[test]
+    fn a_change_in_place_keeps_the_allocation_and_a_shared_one_does_not() {
+        let mut dir = Dir::default();
+        put(&mut dir, 1, 1);
+        let address = dir.slots().as_ptr();
+        put(&mut dir, 2, 2);
+        assert_eq!(dir.slots().as_ptr(), address);
+        let old = dir.clone();
+        assert_eq!(old.slots().as_ptr(), dir.slots().as_ptr());
+        put(&mut dir, 2, 2);
+        assert_ne!(old.slots().as_ptr(), dir.slots().as_ptr());
+    }
+
+    #[test]
+    fn dissolving_hands_over_what_nobody_else_holds() {
+        let mut dir = Dir::default();
+        for i in 0..100 {
+            put(&mut dir, u64::from(i) << 56, i);
+        }
+        let mut count = 0;
+        dir.clone().dissolve(&mut |_| count += 1);
+        assert_eq!(count, 0);
+        dir.dissolve(&mut |_| count += 1);
+        assert_eq!(count, 100);
+    }
+}

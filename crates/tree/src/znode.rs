@@ -334,3 +334,132 @@ impl Blob {
         (data, Some(u32::from_be_bytes(*seal)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use alloc::string::String;
+    use alloc::vec::Vec;
+
+    use ostler_wire::ids::SessionId;
+    use ostler_wire::stat::StatPersisted;
+    use triomphe::Arc;
+
+    use super::{Blob, Kind, Name, Znode};
+    use crate::acl_table::AclId;
+    use crate::tree::Walk;
+
+    fn znode(name: &str) -> Znode {
+        Znode::new(name, None, AclId::OPEN, &StatPersisted::default())
+    }
+
+    #[test]
+    fn names_of_any_length_come_back() {
+        for name in ["", "a", "fifteen bytes..", "sixteen bytes...", "ä", "ünïcödé ünïcödé", "\0"]
+        {
+            assert_eq!(Name::new(name).as_str(), name);
+            assert_eq!(Name::new(name).clone().as_bytes(), name.as_bytes());
+            assert!(znode(name).is_named(name));
+            assert!(!znode(name).is_named("other"));
+        }
+    }
+
+    #[test]
+    fn blobs_of_any_length_come_back() {
+        for length in [0, 1, 7, 2048, 2049, 2050, 2052, 2053, 1 << 20] {
+            let data: Vec<u8> = (0..length).map(|i: u32| i.to_le_bytes()[0]).collect();
+            let blob = Blob::new(&data);
+            assert_eq!(blob.bytes(), data);
+            assert!(blob.parts().1.is_none_or(|seal| seal == crc32fast::hash(&data)));
+        }
+    }
+
+    #[test]
+    fn kinds_are_told_by_the_owner() {
+        let ttl = 0xff00_0000_0000_1388_u64.cast_signed();
+        assert_eq!(Kind::of_owner(0), Kind::Persistent);
+        assert_eq!(Kind::of_owner(i64::MIN), Kind::Container);
+        assert_eq!(Kind::of_owner(ttl), Kind::Ttl { ms: 5000 });
+        assert_eq!(Kind::of_owner(-1), Kind::Ephemeral(SessionId(-1)));
+        assert_eq!(Kind::of_owner(i64::MIN + 1), Kind::Ephemeral(SessionId(i64::MIN + 1)));
+        let later = 0xff00_0100_0000_0000_u64.cast_signed();
+        assert_eq!(Kind::of_owner(later), Kind::Ephemeral(SessionId(later)));
+        for owner in [0, i64::MIN, ttl, -1, 1, i64::MAX, later] {
+            assert_eq!(Kind::of_owner(owner).to_owner(), owner);
+        }
+    }
+
+    #[test]
+    fn an_impossible_time_to_live_becomes_the_longest() {
+        let longest = Kind::Ttl { ms: Kind::TTL_MS_MAX }.to_owner();
+        assert_eq!(longest, 0xff00_00ff_ffff_ffff_u64.cast_signed());
+        for ms in [0, -1, i64::MIN, i64::MAX, Kind::TTL_MS_MAX + 1] {
+            assert_eq!(Kind::Ttl { ms }.to_owner(), longest);
+        }
+        assert_eq!(Kind::of_owner(Kind::Ttl { ms: 1 }.to_owner()), Kind::Ttl { ms: 1 });
+    }
+
+    /// A chain of znodes, each the only child of the one before.
+    fn chain(depth: usize) -> Znode {
+        (0..depth).fold(znode("end"), |below, _| {
+            let mut above = znode("a");
+            above.children.insert(7, Arc::new(below));
+            above
+        })
+    }
+
+    /// Half a million levels are the most that a path of 1 MiB can have. The stack of a test's
+    /// thread is 2 MiB; this one gets less, so that a frame per level would overflow at once.
+    #[test]
+    fn the_deepest_chain_is_walked_copied_and_dropped_on_a_small_stack() {
+        const DEPTH: usize = 500_000;
+        let small_stack = std::thread::Builder::new().stack_size(64 << 10);
+        let run = small_stack.spawn(|| {
+            let root = Arc::new(chain(DEPTH));
+            let mut walk = Walk::below(String::new(), &root);
+            let mut count = 0;
+            let mut longest = 0;
+            while let Some((path, _)) = walk.next() {
+                count += 1;
+                longest = longest.max(path.len());
+            }
+            assert_eq!(count, DEPTH + 1);
+            assert_eq!(longest, 2 * (DEPTH - 1) + "/end".len());
+            drop(walk);
+
+            let mut copy = root.clone();
+            let mut znode = Arc::make_mut(&mut copy);
+            while let Some(child) = znode.children.find_mut(7, |_| true) {
+                znode = Arc::make_mut(child);
+            }
+            znode.version = 1;
+            drop(root);
+            drop(copy);
+        });
+        run.expect("a thread starts").join().expect("nothing overflowed");
+    }
+
+    #[test]
+    fn dropping_spares_what_others_hold() {
+        let below = Arc::new(znode("below"));
+        let mut above = znode("above");
+        above.children.insert(1, below.clone());
+        drop(above);
+        assert_eq!(below.name(), "below");
+        assert_eq!(Arc::count(&below), 1);
+    }
+
+    #[test]
+    fn cversion_counts_creates_and_deletes_and_wraps() {
+        let mut parent = znode("");
+        parent.children.insert(1, Arc::new(znode("a")));
+        parent.cversion = 3;
+        assert_eq!(parent.stat().cversion, 5);
+        assert_eq!(parent.stat_persisted().cversion, 3);
+        parent.cversion = i32::MIN;
+        assert_eq!(parent.stat().cversion, -1);
+        parent.cversion = i32::MAX;
+        assert_eq!(parent.stat().cversion, -3);
+    }
+}
