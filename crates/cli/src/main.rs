@@ -1,1 +1,68 @@
-fn main() {}
+//! The `ostler` binary: `serve`, `bench` and `version`.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use ostler_cli::bench;
+
+// Views of the tree are dropped on other threads than the one that made them. With the C library's
+// allocator that makes threads wait for each other's arenas; this one hands such memory back
+// without waiting.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A server for ZooKeeper clients, in one binary.
+#[derive(Parser)]
+#[command(name = "ostler", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a server in the foreground
+    ///
+    /// Without arguments it serves port 2181 with its data in ./data. With one it reads that
+    /// configuration file (zoo.cfg). The form `PORT DATADIR [TICKTIME] [MAXCNXNS]` needs no file.
+    /// Options `-Dname=value` set what are system properties elsewhere, such as
+    /// `-Djute.maxbuffer=4194304`.
+    ///
+    /// Exit status: 0 after SIGTERM or SIGINT, 1 for an unexpected error such as a port in use,
+    /// 2 for a wrong configuration, 3 for an unusable data directory.
+    #[command(override_usage = "ostler serve [-Dname=value]... [ZOO_CFG]\n       \
+                                ostler serve [-Dname=value]... PORT DATADIR [TICKTIME] [MAXCNXNS]")]
+    Serve {
+        /// Handed to the server as they are.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
+        arguments: Vec<String>,
+    },
+
+    /// Load a server of the ZooKeeper protocol and report rates and latencies
+    Bench(bench::Options),
+
+    /// Print the version
+    Version,
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve { arguments } => ostler_server::serve(&arguments),
+        Command::Bench(options) => conclude(bench::run(&options)),
+        Command::Version => {
+            let line = concat!("ostler ", env!("CARGO_PKG_VERSION"), "\n");
+            conclude(std::io::stdout().write_all(line.as_bytes()).map_err(anyhow::Error::from))
+        }
+    }
+}
+
+fn conclude(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ostler: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
