@@ -1,0 +1,199 @@
+//! Applying the logs of a directory to the tree of a snapshot.
+//!
+//! The records after the snapshot must be there without a hole: each is the successor of the last
+//! one, or the first of a later epoch. A record that is not later than the last one is skipped: a
+//! server that was sent a piece of history again has logged it again. Between files nothing may be
+//! missing either. A torn write at the end of a file is accepted if it is the last file that holds
+//! anything, or if the next record of the next file is the very successor: Apache's server leaves
+//! torn bytes where they are and goes on in a new file.
+
+use std::path::{Path, PathBuf};
+
+use ostler_tree::Tree;
+use ostler_wire::ids::Zxid;
+use ostler_wire::txn::{TxnDigest, TxnRecord};
+
+use crate::disk::Disk;
+use crate::log_format::{HEADER_BYTES, Tail};
+use crate::log_reader::{LogError, LogReader, Record, Step};
+use crate::names::{self, NamedFile};
+use crate::recover::RecoverError;
+use crate::snapshot_reader::SnapshotDigest;
+
+/// A tree on which records are being replayed.
+pub(crate) struct Replay {
+    pub(crate) tree: Tree,
+    pub(crate) last: Zxid,
+    pub(crate) txns: u64,
+    pub(crate) digest_mismatches: u64,
+    /// Until this transaction the snapshot is fuzzy and digests say nothing.
+    pub(crate) fuzzy_until: Option<SnapshotDigest>,
+    pub(crate) check_digests: bool,
+    /// A torn write that only the record right behind it can excuse.
+    excused_by_successor: Option<TornTail>,
+}
+
+/// A torn write at the end of a file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct TornTail {
+    pub(crate) path: PathBuf,
+    pub(crate) offset: u64,
+    pub(crate) reason: String,
+}
+
+/// What replay found out about the files.
+#[derive(Default, Debug)]
+pub(crate) struct LogState {
+    /// Every file that was read, oldest first.
+    pub(crate) read: Vec<PathBuf>,
+    /// To be cut, since it stands at the end of history.
+    pub(crate) torn: Option<TornTail>,
+    /// Trailing files without even a header, to be removed.
+    pub(crate) hollow: Vec<PathBuf>,
+}
+
+impl Replay {
+    pub(crate) fn new(tree: Tree, snapshot: Zxid, check_digests: bool) -> Self {
+        Self {
+            tree,
+            last: snapshot,
+            txns: 0,
+            digest_mismatches: 0,
+            fuzzy_until: None,
+            check_digests,
+            excused_by_successor: None,
+        }
+    }
+
+    /// Replays all records of the directory that are later than the tree.
+    pub(crate) fn run<D: Disk>(
+        &mut self,
+        disk: &D,
+        log_dir: &Path,
+        max_record_bytes: usize,
+    ) -> Result<LogState, RecoverError> {
+        let files = names::logs(disk, log_dir)
+            .map_err(|source| RecoverError::Directory { dir: log_dir.to_owned(), source })?;
+        let mut state = LogState::default();
+        for NamedFile { path, .. } in needed(files, self.last) {
+            let mut reader = LogReader::open(disk, &path, max_record_bytes)?;
+            let has_records = self.read_file(&mut reader, &mut state)?;
+            if has_records && let Some(hollow) = state.hollow.first() {
+                return Err(RecoverError::from(LogError::Damaged {
+                    path: hollow.clone(),
+                    offset: 0,
+                    reason: "a later log follows a file without content".to_owned(),
+                }));
+            }
+            state.read.push(path);
+        }
+        state.torn = self.excused_by_successor.take();
+        state.read.retain(|path| !state.hollow.contains(path));
+        Ok(state)
+    }
+
+    /// Replays one file; whether it held any record.
+    fn read_file<F: crate::disk::DiskFile>(
+        &mut self,
+        reader: &mut LogReader<F>,
+        state: &mut LogState,
+    ) -> Result<bool, RecoverError> {
+        let path = reader.path().to_owned();
+        let mut has_records = false;
+        loop {
+            match reader.next()? {
+                Step::Record(record) => {
+                    has_records = true;
+                    self.apply(&path, &record)?;
+                }
+                Step::End { offset, .. } if offset < HEADER_BYTES => {
+                    state.hollow.push(path);
+                    return Ok(has_records);
+                }
+                Step::End { tail: Tail::Clean, .. } => return Ok(has_records),
+                Step::End { offset, tail: Tail::Torn(reason) | Tail::Damaged(reason) } => {
+                    if let Some(earlier) = &self.excused_by_successor {
+                        return Err(earlier.clone().into_damage().into());
+                    }
+                    self.excused_by_successor = Some(TornTail { path, offset, reason });
+                    return Ok(has_records);
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, path: &Path, record: &Record<'_>) -> Result<(), RecoverError> {
+        let Record { offset, zxid, body } = *record;
+        if zxid <= self.last {
+            tracing::debug!("{}: zxid {zxid} at {offset} was there before", path.display());
+            return Ok(());
+        }
+        if let Some(torn) = self.excused_by_successor.take()
+            && zxid != self.last.next()
+        {
+            return Err(torn.into_damage().into());
+        }
+        if !follows(self.last, zxid) {
+            let (path, after) = (path.to_owned(), self.last);
+            return Err(RecoverError::Gap { path, offset, found: zxid, after });
+        }
+        let record = TxnRecord::decode(body).map_err(|error| LogError::Damaged {
+            path: path.to_owned(),
+            offset,
+            reason: format!("the transaction cannot be read: {error}"),
+        })?;
+        self.tree.apply(&record.header, &record.txn, &mut Vec::new());
+        self.last = zxid;
+        self.txns += 1;
+        self.check_digest(zxid, record.digest);
+        Ok(())
+    }
+
+    fn check_digest(&mut self, zxid: Zxid, noted: Option<TxnDigest>) {
+        let noted = match self.fuzzy_until {
+            Some(end) if zxid < end.zxid => return,
+            Some(end) => {
+                self.fuzzy_until = None;
+                // A log without the very transaction says nothing about the snapshot's digest.
+                if zxid == end.zxid { Some(end.digest) } else { noted }
+            }
+            None => noted,
+        };
+        self.compare_digest(zxid, noted);
+    }
+
+    /// Counts and reports a digest that is not the tree's.
+    pub(crate) fn compare_digest(&mut self, zxid: Zxid, noted: Option<TxnDigest>) {
+        let Some(noted) = noted.filter(|noted| noted.version == TxnDigest::VERSION) else { return };
+        if !self.check_digests || noted.tree_digest == self.tree.digest() {
+            return;
+        }
+        self.digest_mismatches += 1;
+        // One bad digest makes all later ones bad: the first ones tell all there is to tell.
+        if self.digest_mismatches <= REPORTED_MISMATCHES_MAX {
+            let (noted, found) = (noted.tree_digest, self.tree.digest());
+            tracing::warn!("digest mismatch at zxid {zxid}: {noted:#x} noted, {found:#x} found");
+        }
+    }
+}
+
+impl TornTail {
+    fn into_damage(self) -> LogError {
+        let Self { path, offset, reason } = self;
+        LogError::Damaged { path, offset, reason: format!("{reason}, and later logs follow") }
+    }
+}
+
+/// The files that can hold records after `last`: the newest that begins no later than its
+/// successor, and everything newer.
+fn needed(files: Vec<NamedFile>, last: Zxid) -> impl Iterator<Item = NamedFile> {
+    let first = files.iter().rposition(|file| file.zxid.0 <= last.0.saturating_add(1));
+    files.into_iter().skip(first.unwrap_or(0))
+}
+
+/// Whether `zxid` can come right after `last`.
+fn follows(last: Zxid, zxid: Zxid) -> bool {
+    zxid.0 == last.0.saturating_add(1) || (zxid.epoch() > last.epoch() && zxid.counter() <= 1)
+}
+
+const REPORTED_MISMATCHES_MAX: u64 = 10;

@@ -1,0 +1,415 @@
+//! Reading a snapshot into a tree, or only checking it.
+//!
+//! # Fuzzy snapshots
+//!
+//! Apache's server writes a snapshot while transactions go on. Such a file is named by the last
+//! zxid *before* its walk began, and may hold effects of later ones, up to the zxid that stands
+//! with its digest. Replaying every transaction after the name over it gives the right tree
+//! again, which is what the tolerant rules of `Tree::apply` are for; but only from the digest's
+//! zxid on does any digest agree. What [`write_snapshot`](crate::snapshot::write_snapshot) makes
+//! is never fuzzy: both zxids are the same.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use ostler_tree::{Builder, MissingParent, Tree};
+use ostler_wire::acl::{Acl, Id, Perms};
+use ostler_wire::ids::{SessionId, Zxid};
+use ostler_wire::jute::Reader;
+use ostler_wire::stat::StatPersisted;
+use ostler_wire::txn::TxnDigest;
+use simd_adler32::Adler32;
+
+use crate::compress::{self, Compression};
+use crate::disk::{Disk, DiskFile, read_full};
+use crate::names;
+use crate::snapshot::END_MARK;
+
+/// A snapshot that was read whole, with every seal right.
+pub struct LoadedSnapshot {
+    /// The tree; its last zxid is the one in the file's name.
+    pub tree: Tree,
+    /// The digest that the writer noted.
+    pub digest: Option<SnapshotDigest>,
+    /// The last zxid that the writer noted at the end (3.9 and later); not used for recovery.
+    pub last_zxid: Option<Zxid>,
+}
+
+/// The tree's digest and the transaction after which it holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SnapshotDigest {
+    /// The transaction. From here on the snapshot is no longer fuzzy.
+    pub zxid: Zxid,
+    /// The digest with its version.
+    pub digest: TxnDigest,
+}
+
+/// Why a file is no usable snapshot.
+#[derive(Debug, thiserror::Error)]
+#[error("{} cannot be used from byte {offset} of its contents on: {reason}", path.display())]
+pub struct SnapshotError {
+    /// The file.
+    pub path: PathBuf,
+    /// Where, in bytes; counted after decompression.
+    pub offset: u64,
+    /// What was found.
+    pub reason: String,
+}
+
+/// Reads a snapshot. `hash_key` is for [`Builder::new`].
+pub fn load_snapshot<D: Disk>(
+    disk: &D,
+    path: &Path,
+    hash_key: u64,
+) -> Result<LoadedSnapshot, SnapshotError> {
+    let mut builder = Builder::new(hash_key);
+    let (zxid, ending) = read_file(disk, path, &mut builder)?;
+    let Ending { digest, last_zxid } = ending;
+    Ok(LoadedSnapshot { tree: builder.finish(zxid), digest, last_zxid })
+}
+
+/// Reads a snapshot to its end and checks its seals, without keeping anything.
+pub fn verify_snapshot<D: Disk>(disk: &D, path: &Path) -> Result<(), SnapshotError> {
+    read_file(disk, path, &mut Nowhere).map(|_| ())
+}
+
+/// Whether a file looks like a whole snapshot, by a few bytes of it: cheap, and can be wrong.
+pub fn looks_complete<D: Disk>(disk: &D, path: &Path) -> io::Result<bool> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let Some((_, compression)) = names::parse_snapshot_name(name) else { return Ok(false) };
+    let file = disk.open(path)?;
+    let len = file.len_bytes()?;
+    let magic: (&[u8], u64) = match compression {
+        Compression::None if len < 10 => return Ok(false),
+        Compression::None => (&END_MARK, len - END_MARK.len() as u64),
+        Compression::Gzip => (&compress::GZIP_MAGIC, 0),
+        Compression::Snappy => (&compress::SNAPPY_MAGIC, 0),
+    };
+    let mut found = vec![0; magic.0.len()];
+    let filled = read_full(&file, &mut found, magic.1)?;
+    Ok(found.get(..filled) == Some(magic.0))
+}
+
+/// Where the parts of a snapshot go.
+trait Sink {
+    fn session(&mut self, session: SessionId, timeout_ms: i32);
+    fn acl(&mut self, file_id: i64, list: Vec<Acl>);
+    fn node(
+        &mut self,
+        path: &str,
+        data: Option<&[u8]>,
+        acl_file_id: i64,
+        stat: &StatPersisted,
+    ) -> Result<(), MissingParent>;
+}
+
+impl Sink for Builder {
+    fn session(&mut self, session: SessionId, timeout_ms: i32) {
+        Self::session(self, session, timeout_ms);
+    }
+
+    fn acl(&mut self, file_id: i64, list: Vec<Acl>) {
+        Self::acl(self, file_id, list);
+    }
+
+    fn node(
+        &mut self,
+        path: &str,
+        data: Option<&[u8]>,
+        acl_file_id: i64,
+        stat: &StatPersisted,
+    ) -> Result<(), MissingParent> {
+        Self::node(self, path, data, acl_file_id, stat)
+    }
+}
+
+struct Nowhere;
+
+impl Sink for Nowhere {
+    fn session(&mut self, _: SessionId, _: i32) {}
+
+    fn acl(&mut self, _: i64, _: Vec<Acl>) {}
+
+    fn node(
+        &mut self,
+        _: &str,
+        _: Option<&[u8]>,
+        _: i64,
+        _: &StatPersisted,
+    ) -> Result<(), MissingParent> {
+        Ok(())
+    }
+}
+
+/// What follows the tree in a file.
+#[derive(Default)]
+struct Ending {
+    digest: Option<SnapshotDigest>,
+    last_zxid: Option<Zxid>,
+}
+
+fn read_file<D: Disk>(
+    disk: &D,
+    path: &Path,
+    sink: &mut impl Sink,
+) -> Result<(Zxid, Ending), SnapshotError> {
+    let fail = |offset, reason| SnapshotError { path: path.to_owned(), offset, reason };
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let Some((zxid, compression)) = names::parse_snapshot_name(name) else {
+        return Err(fail(0, "its name is not that of a snapshot".to_owned()));
+    };
+    let file = disk.open(path).map_err(|error| fail(0, error.to_string()))?;
+    let from = compress::decompressor(compression, FileReader { file: &file, at: 0 })
+        .map_err(|error| fail(0, error.to_string()))?;
+    let mut from = SealedReader::new(from);
+    let ending = read_parts(&mut from, sink).map_err(|bad| fail(from.offset(), bad.0))?;
+    Ok((zxid, ending))
+}
+
+/// The reason why reading ended early.
+struct Bad(String);
+
+impl From<&str> for Bad {
+    fn from(reason: &str) -> Self {
+        Self(reason.to_owned())
+    }
+}
+
+fn read_parts<R: Read>(from: &mut SealedReader<R>, sink: &mut impl Sink) -> Result<Ending, Bad> {
+    let header = from.take(16)?;
+    if !header.starts_with(b"ZKSN") {
+        return Err("it does not begin with the header of a snapshot".into());
+    }
+    for _ in 0..from.count()? {
+        let mut fields = Reader::new(from.take(12)?);
+        let (session, timeout_ms) = (long(&mut fields)?, int(&mut fields)?);
+        sink.session(SessionId(session), timeout_ms);
+    }
+    for _ in 0..from.count()? {
+        let id = long(&mut Reader::new(from.take(8)?))?;
+        let mut list = Vec::new();
+        for _ in 0..from.count()? {
+            let perms = Perms(int(&mut Reader::new(from.take(4)?))?);
+            list.push(Acl { perms, id: Id { scheme: from.text()?, id: from.text()? } });
+        }
+        sink.acl(id, list);
+    }
+    while read_node(from, sink)? {}
+    from.check_seal()?;
+    read_ending(from)
+}
+
+/// Reads one node, or the mark that ends them: then false.
+fn read_node<R: Read>(from: &mut SealedReader<R>, sink: &mut impl Sink) -> Result<bool, Bad> {
+    let path_bytes = length(from.peek(4)?, 0)?.ok_or("a path is null")?;
+    if path_bytes == 1 && from.peek(5)? == END_MARK {
+        from.take(5)?;
+        return Ok(false);
+    }
+    let data_at = path_bytes + 4;
+    let data_bytes = length(from.peek(data_at + 4)?, data_at)?.unwrap_or(0);
+    let fields = &mut Reader::new(from.take(data_at + 4 + data_bytes + 8 + STAT_BYTES)?);
+    let path = fields.text().map_err(|error| Bad(error.to_string()))?;
+    let data = fields.buffer().map_err(|error| Bad(error.to_string()))?;
+    let acl_id = long(fields)?;
+    let stat = StatPersisted::read(fields).map_err(|error| Bad(error.to_string()))?;
+    sink.node(&path, data, acl_id, &stat).map_err(|missing| Bad(missing.to_string()))?;
+    Ok(true)
+}
+
+/// Reads the parts that versions and settings leave out: a digest, the last zxid, or neither.
+/// Which is there is told by which of them is followed by its seal.
+fn read_ending<R: Read>(from: &mut SealedReader<R>) -> Result<Ending, Bad> {
+    let mut ending = Ending::default();
+    let rest = from.peek_up_to(ENDING_BYTES_MAX)?;
+    if rest.is_empty() {
+        return Ok(ending);
+    }
+    if let Some((digest, size)) = parse_digest(rest)
+        && from.seal_follows(size)?
+    {
+        from.take(size)?;
+        from.check_seal()?;
+        ending.digest = digest;
+        if from.peek_up_to(1)?.is_empty() {
+            return Ok(ending);
+        }
+    }
+    if !from.seal_follows(8)? {
+        return Err("what follows the tree is not sealed".into());
+    }
+    ending.last_zxid = Some(Zxid(long(&mut Reader::new(from.take(8)?))?));
+    from.check_seal()?;
+    // Whatever later versions add behind it is not ours to judge.
+    Ok(ending)
+}
+
+/// The digest and the length of its fields; digests of versions below 2 are skipped.
+fn parse_digest(rest: &[u8]) -> Option<(Option<SnapshotDigest>, usize)> {
+    let from = &mut Reader::new(rest);
+    let zxid = Zxid(from.long().ok()?);
+    let version = from.int().ok()?;
+    let digest = if version < TxnDigest::VERSION {
+        from.string().ok()?;
+        None
+    } else {
+        let tree_digest = from.long().ok()?.cast_unsigned();
+        Some(SnapshotDigest { zxid, digest: TxnDigest { version, tree_digest } })
+    };
+    Some((digest, rest.len() - from.rest().len()))
+}
+
+fn int(from: &mut Reader<'_>) -> Result<i32, Bad> {
+    from.int().map_err(|error| Bad(error.to_string()))
+}
+
+fn long(from: &mut Reader<'_>) -> Result<i64, Bad> {
+    from.long().map_err(|error| Bad(error.to_string()))
+}
+
+/// The length that stands at `at`; `None` is null.
+fn length(bytes: &[u8], at: usize) -> Result<Option<usize>, Bad> {
+    match int(&mut Reader::new(bytes.get(at..).unwrap_or_default()))? {
+        -1 => Ok(None),
+        length => match usize::try_from(length) {
+            Ok(length) => Ok(Some(length)),
+            Err(_) => Err(Bad(format!("a length of {length} cannot be"))),
+        },
+    }
+}
+
+/// Reads through a large buffer and keeps the checksum of what was taken.
+struct SealedReader<R> {
+    from: R,
+    buffer: Vec<u8>,
+    // Invariant: summed <= start <= end <= buffer.len(). Taken bytes end at `start`, those that
+    // are in `sum` at `summed`, those that were read at `end`.
+    summed: usize,
+    start: usize,
+    end: usize,
+    dropped: u64,
+    sum: Adler32,
+}
+
+impl<R: Read> SealedReader<R> {
+    fn new(from: R) -> Self {
+        let (summed, start, end) = (0, 0, 0);
+        Self { from, buffer: Vec::new(), summed, start, end, dropped: 0, sum: Adler32::new() }
+    }
+
+    fn offset(&self) -> u64 {
+        self.dropped + self.start as u64
+    }
+
+    /// The next `count` bytes, which stay next.
+    fn peek(&mut self, count: usize) -> Result<&[u8], Bad> {
+        if self.end - self.start < count {
+            self.fill(count)?;
+        }
+        let bytes = self.buffer.get(self.start..self.start + count);
+        bytes.filter(|_| self.end - self.start >= count).ok_or_else(|| "the file ends here".into())
+    }
+
+    /// As [`Self::peek`], but what there is if the file ends before.
+    fn peek_up_to(&mut self, count: usize) -> Result<&[u8], Bad> {
+        self.fill(count)?;
+        let end = self.end.min(self.start + count);
+        Ok(self.buffer.get(self.start..end).unwrap_or_default())
+    }
+
+    fn take(&mut self, count: usize) -> Result<&[u8], Bad> {
+        self.peek(count)?;
+        self.start += count;
+        Ok(self.buffer.get(self.start - count..self.start).unwrap_or_default())
+    }
+
+    fn count(&mut self) -> Result<usize, Bad> {
+        Ok(length(self.take(4)?, 0)?.unwrap_or(0))
+    }
+
+    fn text(&mut self) -> Result<String, Bad> {
+        let length = length(self.peek(4)?, 0)?.ok_or("a text is null")?;
+        let bytes = self.take(4 + length)?;
+        Ok(String::from_utf8_lossy(bytes.get(4..).unwrap_or_default()).into_owned())
+    }
+
+    /// Takes a seal and compares it with what was taken before.
+    fn check_seal(&mut self) -> Result<(), Bad> {
+        let expected = self.sum_after(0)?;
+        let seal = self.take(SEAL_BYTES)?;
+        if seal == expected { Ok(()) } else { Err("the checksum is wrong".into()) }
+    }
+
+    /// Whether the seal of everything before it stands behind the next `skip` bytes.
+    fn seal_follows(&mut self, skip: usize) -> Result<bool, Bad> {
+        if self.peek_up_to(skip + SEAL_BYTES)?.len() < skip + SEAL_BYTES {
+            return Ok(false);
+        }
+        let expected = self.sum_after(skip)?;
+        Ok(self.peek(skip + SEAL_BYTES)?.ends_with(&expected))
+    }
+
+    /// The seal that belongs behind the next `skip` bytes.
+    fn sum_after(&mut self, skip: usize) -> Result<[u8; SEAL_BYTES], Bad> {
+        self.sum_up();
+        let mut sum = self.sum.clone();
+        sum.write(self.peek(skip)?);
+        let [s0, s1, s2, s3] = sum.finish().to_be_bytes();
+        let [m0, m1, m2, m3, m4] = END_MARK;
+        Ok([0, 0, 0, 0, s0, s1, s2, s3, m0, m1, m2, m3, m4])
+    }
+
+    fn sum_up(&mut self) {
+        self.sum.write(self.buffer.get(self.summed..self.start).unwrap_or_default());
+        self.summed = self.start;
+    }
+
+    /// Reads until `count` bytes are there or the file ends. The buffer grows with what really
+    /// comes, not with what a length claims.
+    fn fill(&mut self, count: usize) -> Result<(), Bad> {
+        if self.end - self.start >= count {
+            return Ok(());
+        }
+        self.sum_up();
+        self.buffer.copy_within(self.start..self.end, 0);
+        self.dropped += self.start as u64;
+        self.end -= self.start;
+        (self.start, self.summed) = (0, 0);
+        while self.end < count {
+            if self.end == self.buffer.len() {
+                self.buffer.resize((2 * self.buffer.len()).max(BUFFER_BYTES), 0);
+            }
+            match self.from.read(self.buffer.get_mut(self.end..).unwrap_or_default()) {
+                Ok(0) => break,
+                Ok(filled) => self.end += filled,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Bad(error.to_string())),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads a file from its beginning to its end.
+struct FileReader<'a, F> {
+    file: &'a F,
+    at: u64,
+}
+
+impl<F: DiskFile> Read for FileReader<'_, F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // Not what `Read` asks for, but it keeps decompressors out of the matter of interrupts.
+        let filled = read_full(self.file, buffer, self.at)?;
+        self.at += filled as u64;
+        Ok(filled)
+    }
+}
+
+const STAT_BYTES: usize = StatPersisted::SIZE_BYTES;
+
+const SEAL_BYTES: usize = 13;
+
+/// Digest, last zxid and their seals, with room for a digest of the old kind.
+const ENDING_BYTES_MAX: usize = 256;
+
+const BUFFER_BYTES: usize = 1 << 20;
