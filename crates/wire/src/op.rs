@@ -14,7 +14,7 @@ pub enum OpKind {
 }
 
 macro_rules! ops {
-    ($($(#[$doc:meta])* $name:ident = $number:literal, $kind:ident, $text:literal, $short:literal;)*) => {
+    ($($name:ident = $number:literal, $kind:ident, $text:literal, $short:literal;)*) => {
         /// An operation that ZooKeeper 3.9 knows.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
         pub enum OpCode {

@@ -1,0 +1,152 @@
+//! Which crate may depend on which: the arrows of ARCHITECTURE.md, held against cargo's own view.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+
+use super::Finding;
+
+/// Every crate of ours and all of ours that it may depend on.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("ostler-wire", &[]),
+    ("ostler-wire-fuzz", &["ostler-wire"]),
+    ("ostler-tree", &["ostler-wire"]),
+    ("ostler-zab", &["ostler-wire"]),
+    ("ostler-node", &["ostler-wire", "ostler-tree", "ostler-zab"]),
+    ("ostler-disk", &["ostler-wire", "ostler-tree"]),
+    ("ostler-client", &["ostler-wire"]),
+    ("ostler-server", &["ostler-wire", "ostler-tree", "ostler-zab", "ostler-node", "ostler-disk"]),
+    ("ostler-cli", &["ostler-wire", "ostler-disk", "ostler-client", "ostler-server"]),
+    ("ostler-sim", &["ostler-wire", "ostler-tree", "ostler-node", "ostler-disk", "ostler-client"]),
+    ("xtask", &[]),
+];
+
+/// The pure ones: the compiler keeps clocks, sockets, files and threads out of them.
+const NO_STD: &[&str] = &["ostler-wire", "ostler-tree", "ostler-zab", "ostler-node"];
+
+/// A package of this repository.
+pub(crate) struct Package {
+    pub(crate) name: String,
+    /// Path of its manifest, relative to the root.
+    pub(crate) manifest: String,
+    pub(crate) dependencies: Vec<Dependency>,
+    /// The text of `src/lib.rs`, if it has one.
+    lib: Option<String>,
+}
+
+/// A dependency of any kind: ordinary, for tests, or for build scripts.
+pub(crate) struct Dependency {
+    pub(crate) name: String,
+    /// Whether it is a package of this repository.
+    pub(crate) is_ours: bool,
+}
+
+/// All packages, also those outside the workspace.
+pub(crate) fn packages(root: &Path, files: &[String]) -> anyhow::Result<Vec<Package>> {
+    let mut packages = Vec::new();
+    for manifest in files.iter().filter(|file| file.rsplit('/').next() == Some("Cargo.toml")) {
+        for package in metadata(root, manifest)? {
+            // Any member leads to all members of its workspace.
+            if packages.iter().all(|known: &Package| known.name != package.name) {
+                packages.push(package);
+            }
+        }
+    }
+    Ok(packages)
+}
+
+fn metadata(root: &Path, manifest: &str) -> anyhow::Result<Vec<Package>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["metadata", "--no-deps", "--offline", "--format-version=1", "--manifest-path"])
+        .arg(root.join(manifest))
+        .output()
+        .context("cargo metadata")?;
+    if !output.status.success() {
+        bail!("cargo metadata of {manifest}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    let metadata: Value = serde_json::from_slice(&output.stdout).context("cargo metadata")?;
+    let packages = metadata["packages"].as_array().context("cargo metadata has no packages")?;
+    packages.iter().map(|package| read_package(root, package)).collect()
+}
+
+fn read_package(root: &Path, package: &Value) -> anyhow::Result<Package> {
+    let text = |value: &Value| value.as_str().map(str::to_owned).context("not a string");
+    let manifest = text(&package["manifest_path"])?;
+    let manifest = Path::new(&manifest);
+    let lib = manifest.with_file_name("src").join("lib.rs");
+    let dependencies = package["dependencies"].as_array().context("no dependencies")?;
+    Ok(Package {
+        name: text(&package["name"])?,
+        manifest: manifest.strip_prefix(root)?.to_string_lossy().into_owned(),
+        dependencies: dependencies
+            .iter()
+            .map(|dependency| {
+                let is_ours = dependency["path"].is_string();
+                Ok(Dependency { name: text(&dependency["name"])?, is_ours })
+            })
+            .collect::<anyhow::Result<_>>()?,
+        lib: std::fs::read_to_string(lib).ok(),
+    })
+}
+
+/// Checks the arrows, and that the pure crates say so.
+pub(crate) fn check(packages: &[Package], findings: &mut Vec<Finding>) {
+    for package in packages {
+        let mut find = |message| findings.push(Finding::new(&package.manifest, 0, message));
+        let Some((_, allowed)) = ARROWS.iter().find(|(name, _)| *name == package.name) else {
+            find(format!("{} has no place in the arrows", package.name));
+            continue;
+        };
+        for dependency in package.dependencies.iter().filter(|dependency| dependency.is_ours) {
+            if !allowed.contains(&dependency.name.as_str()) {
+                find(format!("{} must not depend on {}", package.name, dependency.name));
+            }
+        }
+        let lib = package.lib.as_deref().unwrap_or_default();
+        if NO_STD.contains(&package.name.as_str()) && !lib.contains("\n#![no_std]\n") {
+            find(format!("{} must be #![no_std]", package.name));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn package(name: &str, dependency: &str, lib: &str) -> Package {
+        let dependencies = vec![Dependency { name: dependency.into(), is_ours: true }];
+        Package { name: name.into(), manifest: "m".into(), dependencies, lib: Some(lib.into()) }
+    }
+
+    #[track_caller]
+    fn check_package(package: Package, expected: &[&str]) {
+        let mut findings = Vec::new();
+        check(&[package], &mut findings);
+        let found: Vec<_> = findings.iter().map(|finding| finding.message.as_str()).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn arrows_point_one_way() {
+        check_package(package("ostler-disk", "ostler-tree", ""), &[]);
+        check_package(
+            package("ostler-disk", "ostler-node", ""),
+            &["ostler-disk must not depend on ostler-node"],
+        );
+        check_package(
+            package("ostler-sim", "ostler-server", ""),
+            &["ostler-sim must not depend on ostler-server"],
+        );
+        check_package(package("other", "x", ""), &["other has no place in the arrows"]);
+    }
+
+    #[test]
+    fn the_core_has_no_std() {
+        let wire = "ostler-wire";
+        check_package(package("ostler-tree", wire, "//! x\n\n#![no_std]\n"), &[]);
+        check_package(package("ostler-tree", wire, "\n"), &["ostler-tree must be #![no_std]"]);
+    }
+}
