@@ -34,6 +34,8 @@ pub(crate) struct Package {
     pub(crate) dependencies: Vec<Dependency>,
     /// The text of `src/lib.rs`, if it has one.
     lib: Option<String>,
+    /// The text of all Rust files around the manifest.
+    sources: String,
 }
 
 /// A dependency of any kind: ordinary, for tests, or for build scripts.
@@ -47,7 +49,7 @@ pub(crate) struct Dependency {
 pub(crate) fn packages(root: &Path, files: &[String]) -> anyhow::Result<Vec<Package>> {
     let mut packages = Vec::new();
     for manifest in files.iter().filter(|file| file.rsplit('/').next() == Some("Cargo.toml")) {
-        for package in metadata(root, manifest)? {
+        for package in metadata(root, manifest, files)? {
             // Any member leads to all members of its workspace.
             if packages.iter().all(|known: &Package| known.name != package.name) {
                 packages.push(package);
@@ -57,7 +59,7 @@ pub(crate) fn packages(root: &Path, files: &[String]) -> anyhow::Result<Vec<Pack
     Ok(packages)
 }
 
-fn metadata(root: &Path, manifest: &str) -> anyhow::Result<Vec<Package>> {
+fn metadata(root: &Path, manifest: &str, files: &[String]) -> anyhow::Result<Vec<Package>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .args(["metadata", "--no-deps", "--offline", "--format-version=1", "--manifest-path"])
@@ -69,14 +71,21 @@ fn metadata(root: &Path, manifest: &str) -> anyhow::Result<Vec<Package>> {
     }
     let metadata: Value = serde_json::from_slice(&output.stdout).context("cargo metadata")?;
     let packages = metadata["packages"].as_array().context("cargo metadata has no packages")?;
-    packages.iter().map(|package| read_package(root, package)).collect()
+    packages.iter().map(|package| read_package(root, package, files)).collect()
 }
 
-fn read_package(root: &Path, package: &Value) -> anyhow::Result<Package> {
+fn read_package(root: &Path, package: &Value, files: &[String]) -> anyhow::Result<Package> {
     let text = |value: &Value| value.as_str().map(str::to_owned).context("not a string");
     let manifest = text(&package["manifest_path"])?;
     let manifest = Path::new(&manifest);
     let lib = manifest.with_file_name("src").join("lib.rs");
+    let directory = manifest.parent().context("a manifest is in a directory")?;
+    let mut sources = String::new();
+    for file in files.iter().map(|file| root.join(file)) {
+        if file.starts_with(directory) && file.extension().is_some_and(|ending| ending == "rs") {
+            sources.push_str(&std::fs::read_to_string(file)?);
+        }
+    }
     let dependencies = package["dependencies"].as_array().context("no dependencies")?;
     Ok(Package {
         name: text(&package["name"])?,
@@ -89,10 +98,11 @@ fn read_package(root: &Path, package: &Value) -> anyhow::Result<Package> {
             })
             .collect::<anyhow::Result<_>>()?,
         lib: std::fs::read_to_string(lib).ok(),
+        sources,
     })
 }
 
-/// Checks the arrows, and that the pure crates say so.
+/// Checks the arrows, that they are needed, and that the pure crates say that they are pure.
 pub(crate) fn check(packages: &[Package], findings: &mut Vec<Finding>) {
     for package in packages {
         let mut find = |message| findings.push(Finding::new(&package.manifest, 0, message));
@@ -103,6 +113,11 @@ pub(crate) fn check(packages: &[Package], findings: &mut Vec<Finding>) {
         for dependency in package.dependencies.iter().filter(|dependency| dependency.is_ours) {
             if !allowed.contains(&dependency.name.as_str()) {
                 find(format!("{} must not depend on {}", package.name, dependency.name));
+            }
+        }
+        for dependency in package.dependencies.iter().filter(|dependency| !dependency.is_ours) {
+            if !package.sources.contains(&dependency.name.replace('-', "_")) {
+                find(format!("{} does not use {}", package.name, dependency.name));
             }
         }
         let lib = package.lib.as_deref().unwrap_or_default();
@@ -118,7 +133,13 @@ mod tests {
 
     fn package(name: &str, dependency: &str, lib: &str) -> Package {
         let dependencies = vec![Dependency { name: dependency.into(), is_ours: true }];
-        Package { name: name.into(), manifest: "m".into(), dependencies, lib: Some(lib.into()) }
+        Package {
+            name: name.into(),
+            manifest: "m".into(),
+            dependencies,
+            lib: Some(lib.into()),
+            sources: dependency.replace('-', "_"),
+        }
     }
 
     #[track_caller]
@@ -141,6 +162,18 @@ mod tests {
             &["ostler-sim must not depend on ostler-server"],
         );
         check_package(package("other", "x", ""), &["other has no place in the arrows"]);
+    }
+
+    #[test]
+    fn what_is_declared_is_used() {
+        let mut package = package("ostler-disk", "simd-adler32", "");
+        package.dependencies[0].is_ours = false;
+        package.sources = "use simd_adler32::Adler32;".into();
+        check_package(package, &[]);
+        let mut package = self::package("ostler-disk", "simd-adler32", "");
+        package.dependencies[0].is_ours = false;
+        package.sources = "use other;".into();
+        check_package(package, &["ostler-disk does not use simd-adler32"]);
     }
 
     #[test]

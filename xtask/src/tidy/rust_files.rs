@@ -16,7 +16,10 @@ const BANNED_COMMENTS: &[&str] = &["FIXME", "XXX", "TODO"];
 const BANNED_NAMES: &[&str] = &["Manager", "Handler", "Util", "Utils", "Helper", "Impl"];
 const BANNED_FILES: &[&str] = &["util.rs", "utils.rs", "helper.rs", "helpers.rs"];
 /// A test that waits for time instead of for an event is slow, or wrong, or both.
-const BANNED_IN_TESTS: &[&str] = &["thread::sleep"];
+const SLEEP: &str = "thread::sleep";
+/// Between two questions to another process there is nothing else: near a deadline it may be.
+const DEADLINE: &str = "deadline";
+const DEADLINE_LINES: usize = 15;
 
 /// Checks one file.
 pub(crate) fn check(path: &str, text: &str, findings: &mut Vec<Finding>) {
@@ -123,14 +126,21 @@ fn check_functions(path: &str, code: &str, tests: &BTreeSet<usize>, findings: &m
 }
 
 fn check_words(path: &str, views: &Views, tests: &BTreeSet<usize>, findings: &mut Vec<Finding>) {
-    for (index, (code, comment)) in views.code.lines().zip(views.comments.lines()).enumerate() {
-        let line = index + 1;
+    let codes: Vec<&str> = views.code.lines().collect();
+    for (index, comment) in views.comments.lines().enumerate() {
+        let (line, code) = (index + 1, codes[index]);
         let in_code = BANNED_CODE.iter().filter(|word| has_word(code, word));
         let in_comments = BANNED_COMMENTS.iter().filter(|word| has_word(comment, word));
-        let in_tests =
-            BANNED_IN_TESTS.iter().filter(|word| tests.contains(&line) && has_word(code, word));
-        for word in in_code.chain(in_comments).chain(in_tests) {
+        for word in in_code.chain(in_comments) {
             findings.push(Finding::new(path, line, format!("{word} must not be here")));
+        }
+        let polls = || {
+            let before = &codes[index.saturating_sub(DEADLINE_LINES)..index];
+            before.iter().any(|code| code.contains(DEADLINE))
+        };
+        if tests.contains(&line) && has_word(code, SLEEP) && !polls() {
+            let message = format!("{SLEEP} in a test without a deadline in sight");
+            findings.push(Finding::new(path, line, message));
         }
     }
 }
@@ -215,9 +225,10 @@ mod tests {
         check_file("a.rs", "\n#[ignore = \"slow\"]", &[(2, "#[ignore must not be here")]);
         check_file("a.rs", "// FIXME: x", &[(1, "FIXME must not be here")]);
         check_file("a.rs", "\"todo! FIXME\"; // todo! is a macro", &[]);
-        let sleep = "thread::sleep must not be here";
+        let sleep = "thread::sleep in a test without a deadline in sight";
         check_file("tests/a.rs", "std::thread::sleep(x);", &[(1, sleep)]);
         check_file("a.rs", "std::thread::sleep(x);", &[]);
+        check_file("tests/a.rs", "assert!(now < deadline);\nthread::sleep(x);", &[]);
     }
 
     #[test]
