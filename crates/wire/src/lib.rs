@@ -10,7 +10,7 @@
 
 #![no_std]
 #![warn(missing_docs)]
-#![cfg_attr(not(test), warn(clippy::indexing_slicing))]
+#![warn(clippy::indexing_slicing)]
 
 extern crate alloc;
 

@@ -21,6 +21,14 @@ const SLEEP: &str = "thread::sleep";
 const DEADLINE: &str = "deadline";
 const DEADLINE_LINES: usize = 15;
 
+/// Words that only some files of a directory may hold: directory, word, files, reason.
+const PLACES: &[(&str, &str, &[&str], &str)] = &[(
+    "crates/disk/src/",
+    "std::fs",
+    &["real_disk.rs", "dir_lock.rs"],
+    "files are reached through the Disk trait",
+)];
+
 /// Checks one file.
 pub(crate) fn check(path: &str, text: &str, findings: &mut Vec<Finding>) {
     let views = source::views(text);
@@ -28,6 +36,7 @@ pub(crate) fn check(path: &str, text: &str, findings: &mut Vec<Finding>) {
     check_size(path, text, &views, findings);
     check_functions(path, &views.code, &tests, findings);
     check_words(path, &views, &tests, findings);
+    check_places(path, &views.code, &tests, findings);
     check_names(path, &views.code, findings);
     if path.contains("src/") && !text.trim_start().starts_with("//!") {
         findings.push(Finding::new(path, 1, "has no module documentation at its top"));
@@ -145,6 +154,20 @@ fn check_words(path: &str, views: &Views, tests: &BTreeSet<usize>, findings: &mu
     }
 }
 
+fn check_places(path: &str, code: &str, tests: &BTreeSet<usize>, findings: &mut Vec<Finding>) {
+    for (directory, word, files, reason) in PLACES {
+        let Some(file) = path.strip_prefix(directory).filter(|file| !files.contains(file)) else {
+            continue;
+        };
+        for (index, line) in code.lines().enumerate() {
+            if has_word(line, word) && !tests.contains(&(index + 1)) {
+                let message = format!("{word} in {file}: {reason}");
+                findings.push(Finding::new(path, index + 1, message));
+            }
+        }
+    }
+}
+
 fn check_names(path: &str, code: &str, findings: &mut Vec<Finding>) {
     if BANNED_FILES.contains(&path.rsplit('/').next().unwrap_or(path)) {
         findings.push(Finding::new(path, 0, "is named after nothing"));
@@ -237,6 +260,14 @@ mod tests {
         check_file("a.rs", "struct WatchManager;", &[(1, message)]);
         check_file("a.rs", "struct Implicit; enum Utility {}", &[]);
         check_file("a/utils.rs", "", &[(0, "is named after nothing")]);
+    }
+
+    #[test]
+    fn some_words_have_their_place() {
+        let text = "//! x\nuse std::fs::File;";
+        let message = "std::fs in log.rs: files are reached through the Disk trait";
+        check_file("crates/disk/src/log.rs", text, &[(2, message)]);
+        check_file("crates/disk/src/real_disk.rs", text, &[]);
     }
 
     #[test]
