@@ -378,8 +378,8 @@ mod tests {
             bucket => {
                 let used = bucket.slots().iter().take_while(|slot| slot.is_some()).count();
                 assert!(bucket.slots()[used..].iter().all(Option::is_none));
-                let hashes: Vec<u64> =
-                    bucket.slots()[..used].iter().flatten().map(|e| e.0).collect();
+                let slots = &bucket.slots()[..used];
+                let hashes: Vec<u64> = slots.iter().flatten().map(|entry| entry.0).collect();
                 assert!(hashes.is_sorted());
                 assert!(is_root || used <= BUCKET_MAX || is_final(&hashes));
                 used
@@ -416,11 +416,13 @@ mod tests {
         prop_oneof![0..4u64, (0..64u64).prop_map(|bits| bits << 58), any::<u64>()]
     }
 
+    fn op() -> impl Strategy<Value = (u64, u16, bool)> {
+        (crowded_hash(), 0..40u16, prop::bool::weighted(0.6))
+    }
+
     proptest! {
         #[test]
-        fn it_is_a_map_and_old_clones_stay(
-            ops in prop::collection::vec((crowded_hash(), 0..40u16, prop::bool::weighted(0.6)), 1..600)
-        ) {
+        fn it_is_a_map_and_old_clones_stay(ops in prop::collection::vec(op(), 1..600)) {
             let mut dir = Dir::default();
             let mut model = BTreeMap::new();
             let mut kept = Vec::new();

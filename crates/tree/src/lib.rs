@@ -16,8 +16,8 @@
 //! - No transaction makes [`Tree::apply`] panic.
 //! - No recursion is as deep as a path.
 //!
-//! Reading order: [`znode`] (what is stored), [`dir`] (the one container), [`tree`] (look-ups),
-//! [`apply`] with [`changes`]; then [`acl_table`], [`ephemerals`], [`digest`], [`builder`], [`hash`].
+//! Reading order: `znode` (what is stored), `dir` (the one container), `tree` (look-ups), `apply`
+//! with `changes`; then `acl_table`, `ephemerals`, `digest`, `builder`, `hash`.
 
 #![no_std]
 #![warn(missing_docs)]
