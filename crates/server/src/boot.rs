@@ -1,0 +1,473 @@
+//! How a server begins and ends: configuration, data directory, recovery, threads, signals.
+
+mod directories;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode as ProcessExitCode;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use std::{io, thread};
+
+use mio::{Poll, Waker};
+use ostler_disk::compress::Compression;
+use ostler_disk::dir_lock::DirLock;
+use ostler_disk::log::{Log, LogOptions};
+use ostler_disk::real_disk::RealDisk;
+use ostler_disk::snapshot::SnapshotOptions;
+use ostler_node::auth::DigestAlgorithm;
+use ostler_node::limits::{AuthSettings, Settings};
+use ostler_node::messages::ShardId;
+use ostler_node::replica::Replica;
+use ostler_node::shard::Shard;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::admin::AdminLoop;
+use crate::config::{Config, ConfigError, ExitCode, Flags, SnapshotCompression};
+use crate::feed::Tail;
+use crate::logging;
+use crate::loops::log::LogLoop;
+use crate::loops::replica::ReplicaLoop;
+use crate::loops::shard::{Listener, ShardLoop, WAKE};
+use crate::loops::snapshot::SnapshotLoop;
+use crate::mail::{Clocks, ReplicaMail, ShardBox, SnapshotMail, mailbox};
+use crate::net::limits::ConnLimits;
+use crate::net::listener::listen;
+
+/// What ends a running server without being asked.
+#[derive(Debug)]
+pub(crate) enum Fatal {
+    /// The log cannot be written: nothing can be acknowledged any more.
+    Log(io::Error),
+    /// A shard cannot wait for its sockets.
+    Shard(io::Error),
+}
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A value of the configuration has no meaning here.
+    #[error("{0}")]
+    Setting(String),
+    /// A data directory cannot be had or used.
+    #[error("{0}")]
+    Directory(String),
+    /// What is in the data directories cannot be trusted.
+    #[error("{0}")]
+    Data(String),
+    /// The client port cannot be had.
+    #[error("cannot listen on port {port} of {host}: {source}")]
+    Listen {
+        /// The configured host, or every address.
+        host: String,
+        /// The configured port.
+        port: u16,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The operating system gave no thread or no random numbers.
+    #[error("the operating system refused: {0}")]
+    System(#[from] io::Error),
+}
+
+impl StartError {
+    /// What the process ends with.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Setting(_) => ExitCode::InvalidInvocation,
+            Self::Directory(_) => ExitCode::DataDirUnusable,
+            Self::Data(_) | Self::Listen { .. } | Self::System(_) => ExitCode::UnexpectedError,
+        }
+    }
+}
+
+/// `ostler serve`: runs a server until a signal or a fatal error ends it.
+#[must_use]
+pub fn serve(arguments: &[String]) -> ProcessExitCode {
+    match configure(arguments) {
+        Ok(config) => {
+            logging::init(config.server_id);
+            run(config).into()
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            error.exit_code().into()
+        }
+    }
+}
+
+fn configure(arguments: &[String]) -> Result<Config, ConfigError> {
+    let from_environment = std::env::var("SERVER_JVMFLAGS").unwrap_or_default();
+    let mut flags = Flags::from_environment(&from_environment);
+    let arguments = flags.take_arguments(arguments.iter().cloned());
+    let config = Config::from_arguments(&arguments, &flags)?;
+    if arguments.is_empty() {
+        eprintln!(
+            "no configuration given: serving port 2181 with data in {}",
+            config.data_dir.display()
+        );
+    }
+    Ok(config)
+}
+
+fn run(config: Config) -> ExitCode {
+    tracing::info!("Ostler {} starting", env!("CARGO_PKG_VERSION"));
+    config.notes.iter().for_each(|note| tracing::debug!("{note}"));
+    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    // Before anything that takes time, so that no signal is missed.
+    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]);
+    let server = match signals.map_err(StartError::from).and_then(|signals| {
+        let server = Server::start(config)?;
+        server.end_on(signals);
+        Ok(server)
+    }) {
+        Ok(server) => server,
+        Err(error) => {
+            tracing::error!("{error}");
+            return error.exit_code();
+        }
+    };
+    server.wait()
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    address: Option<SocketAddr>,
+    shards: Vec<Arc<ShardBox>>,
+    replica: Sender<ReplicaMail>,
+    snapshots: Sender<SnapshotMail>,
+    ends: std::sync::mpsc::Receiver<End>,
+    end: Sender<End>,
+    threads: Vec<JoinHandle<()>>,
+    _locks: Vec<DirLock>,
+}
+
+/// Why a server ends.
+#[derive(Debug)]
+enum End {
+    Asked(&'static str),
+    Fatal(Fatal),
+}
+
+impl Server {
+    /// Recovers the data, opens the client port and serves it.
+    ///
+    /// # Errors
+    ///
+    /// When the directories, the data in them or the port cannot be used; nothing is changed then.
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        let settings = Arc::new(settings(&config)?);
+        let locks = directories::prepare(&config)?;
+        let listener = bind(&config)?;
+        let address = listener.as_ref().and_then(|socket| socket.local_addr().ok());
+        let seed = random()?;
+        let found = directories::recover(&config, seed)?;
+        let clocks = Clocks::new();
+        let at = clocks.read();
+        let replica =
+            Replica::new(at, Arc::clone(&settings), found.tree.clone(), found.txns_logged, seed);
+        let mut starter = Starter::new(config, clocks)?;
+        for shard in 0..shard_count() {
+            let id = ShardId(shard);
+            let seed = random()?;
+            let shard = Shard::new(id, Arc::clone(&settings), found.tree.clone(), seed);
+            starter.add_shard(shard)?;
+        }
+        starter.start(replica, listener, (address, locks))
+    }
+
+    /// Where clients can connect, if there is a client port.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// Ends the server and waits until everything that was taken is on disk.
+    pub fn stop(self) {
+        let _ = self.end.send(End::Asked("it was asked to"));
+        self.wait();
+    }
+
+    /// Lets a signal end the server.
+    fn end_on(&self, mut signals: Signals) {
+        let end = self.end.clone();
+        // Ends with the process; there is nothing to clean up.
+        thread::spawn(move || {
+            for signal in &mut signals {
+                let reason = match signal {
+                    SIGTERM => "SIGTERM",
+                    SIGINT => "SIGINT",
+                    _ => {
+                        tracing::info!("SIGHUP: nothing to reload");
+                        continue;
+                    }
+                };
+                let _ = end.send(End::Asked(reason));
+            }
+        });
+    }
+
+    /// Waits for the end and ends the threads.
+    fn wait(self) -> ExitCode {
+        let code = match self.ends.recv() {
+            Ok(End::Asked(reason)) => {
+                tracing::info!("ending: {reason}");
+                ExitCode::Finished
+            }
+            Ok(End::Fatal(Fatal::Log(error))) => {
+                tracing::error!(
+                    "cannot write the transaction log: {error}. Nothing more can be acknowledged; \
+                     the server ends. What was acknowledged is safe"
+                );
+                ExitCode::UnexpectedError
+            }
+            Ok(End::Fatal(Fatal::Shard(error))) => {
+                tracing::error!("cannot wait for sockets: {error}");
+                ExitCode::UnexpectedError
+            }
+            Err(_) => ExitCode::UnexpectedError,
+        };
+        self.shards.iter().for_each(|shard| shard.stop());
+        let _ = self.replica.send(ReplicaMail::Stop);
+        let _ = self.snapshots.send(SnapshotMail::Stop);
+        for thread in self.threads {
+            // One that panicked has said so already.
+            let _ = thread.join();
+        }
+        code
+    }
+}
+
+/// A server that is being put together.
+struct Starter {
+    config: Arc<Config>,
+    clocks: Clocks,
+    feed: Tail,
+    shards: Vec<(Shard, Poll, Arc<ShardBox>)>,
+}
+
+impl Starter {
+    fn new(config: Config, clocks: Clocks) -> Result<Self, StartError> {
+        Ok(Self { config: Arc::new(config), clocks, feed: Tail::new(), shards: Vec::new() })
+    }
+
+    fn add_shard(&mut self, shard: Shard) -> Result<(), StartError> {
+        let poll = Poll::new()?;
+        let own_box = ShardBox::new(Waker::new(poll.registry(), WAKE)?);
+        self.shards.push((shard, poll, own_box));
+        Ok(())
+    }
+
+    /// Starts the threads.
+    fn start(
+        self,
+        replica: Replica,
+        listener: Option<mio::net::TcpListener>,
+        (address, locks): (Option<SocketAddr>, Vec<DirLock>),
+    ) -> Result<Server, StartError> {
+        let Self { config, clocks, feed, shards } = self;
+        let (to_replica, replica_mail) = mailbox();
+        let (to_log, log_mail) = mailbox();
+        let (to_snapshots, snapshot_mail) = mailbox();
+        let (to_admin, questions) = mailbox();
+        let (end, ends) = mailbox();
+        let boxes: Vec<_> = shards.iter().map(|(_, _, own_box)| Arc::clone(own_box)).collect();
+        let limits = ConnLimits::new(config.max_client_cnxns, config.max_cnxns);
+        let mut listener =
+            listener.map(|socket| Listener { socket, shards: boxes.clone(), next: 0 });
+        let mut threads = Vec::new();
+        for (shard, poll, own_box) in shards {
+            let end = end.clone();
+            let shard = ShardLoop {
+                shard,
+                poll,
+                own_box,
+                cursor: feed.cursor(),
+                replica: to_replica.clone(),
+                questions: to_admin.clone(),
+                clocks,
+                limits: Arc::clone(&limits),
+                keep_alive: config.client_tcp_keep_alive,
+                listener: listener.take(),
+            };
+            threads.push(spawn("shard", move || {
+                if let Err(error) = shard.run() {
+                    let _ = end.send(End::Fatal(Fatal::Shard(error)));
+                }
+            })?);
+        }
+        drop(to_admin);
+        let replica = ReplicaLoop {
+            replica,
+            mail: replica_mail,
+            feed,
+            shards: boxes.clone(),
+            log: to_log,
+            snapshots: to_snapshots.clone(),
+            clocks,
+        };
+        threads.push(spawn("replica", move || replica.run())?);
+        threads.push(start_log(&config, log_mail, &to_replica, &end)?);
+        let snapshots = SnapshotLoop {
+            disk: RealDisk,
+            snap_dir: config.data_dir.join(VERSION_DIR),
+            log_dir: config.data_log_dir.join(VERSION_DIR),
+            options: snapshot_options(&config),
+            purge: (config.autopurge_purge_interval_hours > 0).then(|| {
+                let hours = u64::from(config.autopurge_purge_interval_hours);
+                let keep = config.autopurge_snap_retain_count as usize;
+                (keep, Duration::from_secs(hours * 3600))
+            }),
+            mail: snapshot_mail,
+            replica: to_replica.clone(),
+        };
+        // Not waited for: a snapshot that is cut short leaves nothing but a temporary file.
+        spawn("snapshot", move || snapshots.run())?;
+        let admin = AdminLoop {
+            config: Arc::clone(&config),
+            shards: boxes.clone(),
+            replica: to_replica.clone(),
+            questions,
+            clocks,
+        };
+        threads.push(spawn("admin", move || admin.run())?);
+        match address {
+            Some(address) => tracing::info!("serving clients on {address}"),
+            None => tracing::warn!("no clientPort is set: no client can connect"),
+        }
+        Ok(Server {
+            address,
+            shards: boxes,
+            replica: to_replica,
+            snapshots: to_snapshots,
+            ends,
+            end,
+            threads,
+            _locks: locks,
+        })
+    }
+}
+
+fn start_log(
+    config: &Config,
+    mail: std::sync::mpsc::Receiver<Vec<ostler_node::replica::LogOp>>,
+    replica: &Sender<ReplicaMail>,
+    end: &Sender<End>,
+) -> Result<JoinHandle<()>, StartError> {
+    let (fatal, fatals) = mailbox();
+    let log = LogLoop {
+        log: Log::new(RealDisk, config.data_log_dir.join(VERSION_DIR), log_options(config)),
+        mail,
+        replica: replica.clone(),
+        fatal,
+        slow_sync: Duration::from_millis(
+            u64::try_from(config.fsync_warning_threshold_ms).unwrap_or(0),
+        ),
+    };
+    let end = end.clone();
+    spawn("log", move || {
+        log.run();
+        if let Ok(fatal) = fatals.try_recv() {
+            let _ = end.send(End::Fatal(fatal));
+        }
+    })
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    Ok(thread::Builder::new().name(name.to_owned()).spawn(body)?)
+}
+
+fn bind(config: &Config) -> Result<Option<mio::net::TcpListener>, StartError> {
+    let Some(port) = config.client_port else { return Ok(None) };
+    let host = config.client_port_address.as_deref();
+    listen(host, port, config.client_port_listen_backlog).map(Some).map_err(|source| {
+        let host = host.unwrap_or("every address").to_owned();
+        StartError::Listen { host, port, source }
+    })
+}
+
+/// One thread for connections on a small machine; the replica and the log want cores too.
+fn shard_count() -> u16 {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    u16::try_from(cores.saturating_sub(2).clamp(1, 32)).unwrap_or(1)
+}
+
+fn random() -> Result<u64, StartError> {
+    getrandom::u64().map_err(|error| StartError::System(io::Error::other(error)))
+}
+
+/// What the core has to know of the configuration.
+fn settings(config: &Config) -> Result<Settings, StartError> {
+    let digest_algorithm = DigestAlgorithm::from_name(&config.digest_alg).ok_or_else(|| {
+        StartError::Setting(format!(
+            "zookeeper.DigestAuthenticationProvider.digestAlg: there is no algorithm {}",
+            config.digest_alg
+        ))
+    })?;
+    let session_timeout = |ms: u32| i32::try_from(ms).unwrap_or(i32::MAX);
+    Ok(Settings {
+        // Java: a standalone server makes session ids as server 1, whatever its myid.
+        server_id: 1,
+        tick_time_ms: u64::from(config.tick_time_ms),
+        session_timeout_min_ms: session_timeout(config.min_session_timeout_ms),
+        session_timeout_max_ms: session_timeout(config.max_session_timeout_ms),
+        frame_max_bytes: config.jute_max_buffer_bytes as usize,
+        outstanding_max: (config.global_outstanding_limit as usize).max(1),
+        snap_count: u64::from(config.snap_count),
+        snap_size_limit_bytes: kilobytes(config.snap_size_limit_kb),
+        digest_enabled: config.digest_enabled,
+        sessionless_timeout_ms: u64::from(config.sessionless_cnxn_timeout_ms),
+        auth: AuthSettings {
+            skip_acl: config.skip_acl,
+            digest_enabled: config.digest_auth_enabled,
+            digest_algorithm,
+            super_digest: config.super_digest.clone(),
+        },
+    })
+}
+
+fn log_options(config: &Config) -> LogOptions {
+    let size_limit_bytes = kilobytes(config.txn_log_size_limit_kb);
+    LogOptions {
+        pre_alloc_bytes: kilobytes(config.pre_alloc_size_kb),
+        force_sync: config.force_sync,
+        size_limit_bytes: (size_limit_bytes > 0).then_some(size_limit_bytes),
+        max_record_bytes: record_bytes_max(config),
+        ..LogOptions::default()
+    }
+}
+
+fn snapshot_options(config: &Config) -> SnapshotOptions {
+    SnapshotOptions {
+        compression: match config.snapshot_compression {
+            SnapshotCompression::None => Compression::None,
+            SnapshotCompression::Gzip => Compression::Gzip,
+            SnapshotCompression::Snappy => Compression::Snappy,
+        },
+        last_zxid_trailer: config.serialize_last_processed_zxid,
+        digest: config.digest_enabled,
+    }
+}
+
+/// The longest record of a log: what a client may send, and what the server adds.
+fn record_bytes_max(config: &Config) -> usize {
+    config.jute_max_buffer_bytes as usize + config.jute_max_buffer_extra_bytes as usize
+}
+
+/// A limit in KB as bytes; 0 or less is off, which is 0.
+fn kilobytes(limit_kb: i64) -> u64 {
+    u64::try_from(limit_kb).unwrap_or(0) * 1024
+}
+
+/// The directory in a data directory that holds the files.
+const VERSION_DIR: &str = "version-2";
+
+/// Where snapshots and logs are.
+fn version_dirs(config: &Config) -> (PathBuf, PathBuf) {
+    (config.data_dir.join(VERSION_DIR), config.data_log_dir.join(VERSION_DIR))
+}

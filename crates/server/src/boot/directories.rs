@@ -1,0 +1,104 @@
+//! The data directories: made, locked, recovered.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use ostler_disk::dir_lock::{DirLock, LockError};
+use ostler_disk::disk::create_directories;
+use ostler_disk::real_disk::RealDisk;
+use ostler_disk::recover::{self, RecoverOptions};
+use ostler_disk::snapshot::write_snapshot;
+use ostler_tree::Tree;
+
+use super::{StartError, record_bytes_max, snapshot_options, version_dirs};
+use crate::config::Config;
+
+/// What the server goes on with.
+pub(super) struct Found {
+    pub(super) tree: Tree,
+    /// Transactions behind the newest snapshot.
+    pub(super) txns_logged: u64,
+}
+
+/// Makes the directories if that is allowed, and locks them until the result is dropped.
+pub(super) fn prepare(config: &Config) -> Result<Vec<DirLock>, StartError> {
+    let (snap_dir, log_dir) = version_dirs(config);
+    for dir in [&snap_dir, &log_dir] {
+        if !config.datadir_autocreate && !dir.is_dir() {
+            return Err(StartError::Directory(format!(
+                "Missing data directory {}, automatic data directory creation is disabled \
+                 (zookeeper.datadir.autocreate is false). Please create this directory manually.",
+                dir.display()
+            )));
+        }
+        create_directories(&RealDisk, dir).map_err(|error| {
+            StartError::Directory(format!(
+                "Unable to create data directory {}: {error}",
+                dir.display()
+            ))
+        })?;
+    }
+    let mut locks = vec![lock(&config.data_dir)?];
+    if !is_same(&config.data_dir, &config.data_log_dir) {
+        locks.push(lock(&config.data_log_dir)?);
+    }
+    Ok(locks)
+}
+
+fn lock(dir: &Path) -> Result<DirLock, StartError> {
+    DirLock::acquire(dir).map_err(|error| match error {
+        LockError::InUse { .. } | LockError::Refused { .. } => {
+            StartError::Directory(error.to_string())
+        }
+    })
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    let canonical = |path: &Path| path.canonicalize().unwrap_or_else(|_| PathBuf::from(path));
+    canonical(one) == canonical(other)
+}
+
+/// Reads the data, and brings to disk what has to be there before the first client comes.
+pub(super) fn recover(config: &Config, hash_key: u64) -> Result<Found, StartError> {
+    let (snap_dir, log_dir) = version_dirs(config);
+    let start = Instant::now();
+    let options = RecoverOptions {
+        hash_key,
+        max_record_bytes: record_bytes_max(config),
+        trust_empty: config.snapshot_trust_empty,
+        digest_check: config.digest_enabled,
+    };
+    let recovered = recover::recover(&RealDisk, &snap_dir, &log_dir, &options)
+        .map_err(|error| StartError::Data(error.to_string()))?;
+    if let Some((path, length_bytes)) = &recovered.torn_tail {
+        tracing::warn!(
+            "{} ended in a write that was never acknowledged; it was cut to {length_bytes} bytes",
+            path.display()
+        );
+    }
+    let mut tree = recovered.tree;
+    let orphans = tree.remove_orphans();
+    if orphans > 0 {
+        tracing::warn!("removed {orphans} ephemeral znodes whose sessions are gone");
+    }
+    let mut txns_logged = recovered.txns_replayed;
+    if recovered.fresh || orphans > 0 {
+        // A fresh server starts from a snapshot; and no log tells of the orphans.
+        write_snapshot(&RealDisk, &snap_dir, &tree, &snapshot_options(config)).map_err(
+            |error| {
+                let dir = snap_dir.display();
+                StartError::Directory(format!("cannot write a snapshot to {dir}: {error}"))
+            },
+        )?;
+        txns_logged = 0;
+    }
+    tracing::info!(
+        "{} znodes and {} sessions up to {} recovered in {} ms ({} transactions replayed)",
+        tree.node_count(),
+        tree.session_count(),
+        tree.last_zxid(),
+        start.elapsed().as_millis(),
+        recovered.txns_replayed
+    );
+    Ok(Found { tree, txns_logged })
+}

@@ -1,0 +1,80 @@
+//! The snapshot thread: writes the trees it is handed, and purges what is no longer needed.
+//!
+//! It holds a tree, which nobody changes, so nobody waits for it. A snapshot that cannot be written
+//! is reported and tried again at the next occasion: the log has everything.
+
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use ostler_disk::disk::Disk;
+use ostler_disk::purge::purge;
+use ostler_disk::snapshot::{SnapshotOptions, write_snapshot};
+use ostler_tree::Tree;
+
+use crate::mail::{ReplicaMail, SnapshotMail};
+
+/// What the snapshot thread works with.
+pub(crate) struct SnapshotLoop<D: Disk> {
+    pub(crate) disk: D,
+    pub(crate) snap_dir: PathBuf,
+    pub(crate) log_dir: PathBuf,
+    pub(crate) options: SnapshotOptions,
+    /// How many snapshots a purge keeps, and the time between purges.
+    pub(crate) purge: Option<(usize, Duration)>,
+    pub(crate) mail: Receiver<SnapshotMail>,
+    pub(crate) replica: Sender<ReplicaMail>,
+}
+
+impl<D: Disk> SnapshotLoop<D> {
+    /// Runs until it is told to stop or the replica is gone.
+    pub(crate) fn run(self) {
+        let mut next_purge = Instant::now();
+        loop {
+            let mail = match self.purge {
+                None => self.mail.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(_) => {
+                    self.mail.recv_timeout(next_purge.saturating_duration_since(Instant::now()))
+                }
+            };
+            match (mail, self.purge) {
+                (Ok(SnapshotMail::Write(tree)), _) => {
+                    self.write(&tree);
+                    let _ = self.replica.send(ReplicaMail::SnapshotEnded);
+                }
+                (Err(RecvTimeoutError::Timeout), Some((keep, period))) => {
+                    self.purge(keep);
+                    next_purge = Instant::now() + period;
+                }
+                (Ok(SnapshotMail::Stop) | Err(_), _) => return,
+            }
+        }
+    }
+
+    fn write(&self, tree: &Tree) {
+        let start = Instant::now();
+        let written = write_snapshot(&self.disk, &self.snap_dir, tree, &self.options);
+        match written {
+            Ok(path) => tracing::info!(
+                "snapshot of {} znodes written to {} in {} ms",
+                tree.node_count(),
+                path.display(),
+                start.elapsed().as_millis()
+            ),
+            Err(error) => tracing::error!(
+                "cannot write a snapshot to {}: {error}. The log keeps everything; free space or \
+                 repair the directory, or restarts will take longer and longer",
+                self.snap_dir.display()
+            ),
+        }
+    }
+
+    fn purge(&self, keep: usize) {
+        match purge(&self.disk, &self.snap_dir, &self.log_dir, keep) {
+            Ok(removed) => {
+                removed.iter().for_each(|path| tracing::info!("purged {}", path.display()))
+            }
+            Err(error) => tracing::error!("cannot purge {}: {error}", self.snap_dir.display()),
+        }
+    }
+}
