@@ -111,6 +111,8 @@ pub struct ConnReport {
     pub sent: u64,
     /// Whether its socket is being read.
     pub reading: bool,
+    /// Whether there is output that its socket has not taken yet.
+    pub writing: bool,
     /// What belongs to its session, if it has one.
     pub session: Option<SessionReport>,
     /// When it will be closed if nothing more arrives: ms on the monotonic clock.

@@ -41,7 +41,8 @@ impl Shard {
             queued: conn.pending.len(),
             received: stats.received,
             sent: stats.sent,
-            reading: conn.state == State::Open && !conn.paused,
+            reading: matches!(conn.state, State::New | State::Open) && !conn.paused,
+            writing: conn.output.len() > conn.unsent_start,
             session: has_session.then(|| SessionReport {
                 session: conn.session,
                 last_op: stats.last_op,
