@@ -5,7 +5,7 @@
 
 pub mod four_letter;
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
@@ -14,11 +14,15 @@ use ostler_node::status::{ReplicaReport, ShardReport};
 
 use crate::config::Config;
 use crate::mail::{Clocks, Question, ReplicaMail, ShardBox, ShardMail, mailbox};
-use four_letter::ServerReport;
+use four_letter::{Reset, ServerReport, usage};
 
 /// What the admin thread works with.
 pub(crate) struct AdminLoop {
     pub(crate) config: Arc<Config>,
+    /// The port that is open for clients, if one is.
+    pub(crate) client_port: Option<u16>,
+    pub(crate) snap_dir: PathBuf,
+    pub(crate) log_dir: PathBuf,
     pub(crate) shards: Vec<Arc<ShardBox>>,
     pub(crate) replica: Sender<ReplicaMail>,
     pub(crate) questions: Receiver<Question>,
@@ -35,17 +39,15 @@ impl AdminLoop {
     }
 
     fn answer(&self, word: &[u8; 4]) -> Option<String> {
-        let allowed =
-            str::from_utf8(word).is_ok_and(|word| self.config.four_letter_whitelist.allows(word));
-        if !allowed {
-            return Some(four_letter::refusal(word));
+        match four_letter::reset_by(word, &self.config) {
+            Some(Reset::Server) => self.tell_shards(|| ShardMail::ResetCounters),
+            Some(Reset::Connections) => self.tell_shards(|| ShardMail::ResetConnections),
+            None => {}
         }
-        match word {
-            b"srst" => self.tell_shards(|| ShardMail::ResetCounters),
-            b"crst" => self.tell_shards(|| ShardMail::ResetConnections),
-            _ => {}
+        if let Some(text) = four_letter::answer_at_once(word, &self.config) {
+            return Some(text);
         }
-        let report = self.report(matches!(word, b"wchs" | b"wchc" | b"wchp"))?;
+        let report = self.report(four_letter::wants_watches(word))?;
         Some(four_letter::answer(word, &report))
     }
 
@@ -67,29 +69,18 @@ impl AdminLoop {
         let at = self.clocks.read();
         Some(ServerReport {
             config: &self.config,
+            client_port: self.client_port,
             shards,
             replica,
             now_wall: at.wall,
             now_ms: at.now.millis(),
             uptime_ms: at.now.millis(),
-            data_dir_size_bytes: directory_bytes(&self.config.data_dir.join("version-2")),
-            log_dir_size_bytes: directory_bytes(&self.config.data_log_dir.join("version-2")),
-            open_files: open_files(),
-            max_files: rustix::process::getrlimit(rustix::process::Resource::Nofile)
-                .current
-                .unwrap_or(u64::MAX),
+            data_dir_size_bytes: usage::directory_size_bytes(&self.snap_dir),
+            log_dir_size_bytes: usage::directory_size_bytes(&self.log_dir),
+            open_files: usage::open_files(),
+            max_files: usage::open_files_max(),
         })
     }
-}
-
-/// The lengths of the files in a directory; what cannot be read counts nothing.
-fn directory_bytes(dir: &Path) -> u64 {
-    let files = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    files.filter_map(|file| file.metadata().ok()).map(|metadata| metadata.len()).sum()
-}
-
-fn open_files() -> u64 {
-    std::fs::read_dir("/proc/self/fd").map_or(0, |files| files.count() as u64)
 }
 
 /// A thread that does not answer for so long is not going to.

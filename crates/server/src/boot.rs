@@ -313,10 +313,11 @@ impl Starter {
         };
         threads.push(spawn("replica", move || replica.run())?);
         threads.push(start_log(&config, log_mail, &to_replica, &end)?);
+        let (snap_dir, log_dir) = version_dirs(&config);
         let snapshots = SnapshotLoop {
             disk: RealDisk,
-            snap_dir: config.data_dir.join(VERSION_DIR),
-            log_dir: config.data_log_dir.join(VERSION_DIR),
+            snap_dir: snap_dir.clone(),
+            log_dir: log_dir.clone(),
             options: snapshot_options(&config),
             purge: (config.autopurge_purge_interval_hours > 0).then(|| {
                 let hours = u64::from(config.autopurge_purge_interval_hours);
@@ -330,6 +331,9 @@ impl Starter {
         spawn("snapshot", move || snapshots.run())?;
         let admin = AdminLoop {
             config: Arc::clone(&config),
+            client_port: address.map(|address| address.port()),
+            snap_dir,
+            log_dir,
             shards: boxes.clone(),
             replica: to_replica.clone(),
             questions,

@@ -20,5 +20,6 @@ pub mod logging;
 mod loops;
 mod mail;
 mod net;
+mod version;
 
 pub use boot::serve;
