@@ -92,7 +92,7 @@ pub fn answer_at_once(word: &[u8; 4], config: &Config) -> Option<String> {
     }
     match answer {
         None => Some(String::new()),
-        Some(Answer::Fixed(text)) => Some(text.to_owned()),
+        Some(Answer::Fixed(text)) => Some((*text).to_owned()),
         Some(Answer::Environment) => Some(environment::text()),
         Some(Answer::Report(_) | Answer::Watches(_)) => None,
     }
@@ -270,7 +270,7 @@ fn dump_in(report: &ServerReport<'_>, zone: &TimeZone, out: &mut String) {
         for conn in conns {
             let session = conn.session.as_ref().map_or(SessionId::NONE, |of| of.session);
             let remote = format::address(conn.remote);
-            line(out, format_args!("\tip: {remote} sessionId: {session:#}"));
+            line(out, format_args!("\tip: {remote} sessionId: {session}"));
         }
     }
 }
@@ -393,7 +393,8 @@ impl ServerReport<'_> {
     /// that are still there tell.
     fn responses(&self) -> ResponseSizes {
         let sizes = || {
-            let shards = self.shards.iter().filter(|shard| shard.counters.responses.last_bytes >= 0);
+            let shards =
+                self.shards.iter().filter(|shard| shard.counters.responses.last_bytes >= 0);
             shards.map(|shard| {
                 let sessions = shard.connections.iter().flat_map(|conn| &conn.session);
                 (sessions.map(|session| session.last_response_ms).max(), shard.counters.responses)
