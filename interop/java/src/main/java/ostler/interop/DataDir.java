@@ -8,6 +8,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.HexFormat;
 import java.util.List;
@@ -33,7 +34,8 @@ import org.apache.zookeeper.txn.TxnDigest;
  * </pre>
  *
  * <p>DIR itself is never touched: Apache's loader deletes and creates files, so it gets a copy. Every
- * txn digest is compared with the digest of Apache's tree; a mismatch ends the program with 1. Run it
+ * txn digest is compared with the digest of Apache's tree; a mismatch or a missing one ends the program
+ * with 1. Run it
  * with {@code -Dzookeeper.extendedTypesEnabled=true}, or TTL nodes are taken for ephemerals.
  *
  * <p>Dump lines: {@code path czxid mzxid pzxid ctime mtime version cversion aversion owner data acl} with
@@ -47,6 +49,7 @@ public final class DataDir {
     private int txns;
     private int digests;
     private int errors;
+    private int missing;
     private long lastZxid;
 
     private DataDir() {
@@ -91,7 +94,7 @@ public final class DataDir {
         loaded.restore(files);
         files.close();
         System.err.println(loaded.summary());
-        if (!loaded.mismatches.isEmpty()) {
+        if (!loaded.mismatches.isEmpty() || loaded.missing > 0) {
             System.exit(1);
         }
         return loaded.lines();
@@ -120,7 +123,9 @@ public final class DataDir {
         lastZxid = files.restore(tree, sessions, (header, txn, digest) -> {
             txns++;
             if (digest == null) {
+                // Only a refused single operation is logged without a digest.
                 errors += header.getType() == -1 ? 1 : 0;
+                missing += header.getType() == -1 ? 0 : 1;
             } else {
                 check(header.getZxid(), digest);
             }
@@ -143,6 +148,7 @@ public final class DataDir {
             .collect(Collectors.joining(" "));
         return "replayed " + txns + " txns to zxid 0x" + Long.toHexString(lastZxid) + ", " + errors
             + " of them errors; compared " + digests + " digests"
+            + (missing == 0 ? "" : "; MISSING in " + missing)
             + (wrong.isEmpty() ? ", all equal" : "; MISMATCH at " + wrong);
     }
 
@@ -160,13 +166,24 @@ public final class DataDir {
     private void addNode(String path, List<String> lines) {
         DataNode node = tree.getNode(path);
         StatPersisted stat = node.stat;
-        lines.add(String.join(" ", path.isEmpty() ? "/" : path.replace(" ", "\\s"),
-            Long.toHexString(stat.getCzxid()), Long.toHexString(stat.getMzxid()),
-            Long.toHexString(stat.getPzxid()), Long.toString(stat.getCtime()),
-            Long.toString(stat.getMtime()), Integer.toString(stat.getVersion()),
-            Integer.toString(stat.getCversion()), Integer.toString(stat.getAversion()),
-            Long.toHexString(stat.getEphemeralOwner()), data(node.getData()), acl(tree.getACL(node))));
+        lines.add(line(path.isEmpty() ? "/" : path,
+            new long[] {stat.getCzxid(), stat.getMzxid(), stat.getPzxid()},
+            new long[] {stat.getCtime(), stat.getMtime()},
+            new int[] {stat.getVersion(), stat.getCversion(), stat.getAversion()},
+            stat.getEphemeralOwner(), node.getData(), tree.getACL(node)));
         node.getChildren().stream().sorted().forEach(child -> addNode(path + "/" + child, lines));
+    }
+
+    /** One node as a dump line; {@link TreeDump} makes the same of what a client sees. */
+    static String line(String path, long[] zxids, long[] times, int[] versions, long owner,
+        byte[] data, List<ACL> acl) {
+        List<String> fields = new ArrayList<>();
+        fields.add(path.replace(" ", "\\s"));
+        Arrays.stream(zxids).forEach(zxid -> fields.add(Long.toHexString(zxid)));
+        Arrays.stream(times).forEach(time -> fields.add(Long.toString(time)));
+        Arrays.stream(versions).forEach(version -> fields.add(Integer.toString(version)));
+        fields.addAll(List.of(Long.toHexString(owner), data(data), acl(acl)));
+        return String.join(" ", fields);
     }
 
     private static String data(byte[] data) {
@@ -176,7 +193,7 @@ public final class DataDir {
         return data.length == 0 ? "-" : HexFormat.of().formatHex(data);
     }
 
-    static String acl(List<ACL> list) {
+    private static String acl(List<ACL> list) {
         return list.isEmpty() ? "-" : list.stream()
             .map(acl -> acl.getId().getScheme() + ":" + acl.getId().getId() + ":" + acl.getPerms())
             .collect(Collectors.joining(","));
