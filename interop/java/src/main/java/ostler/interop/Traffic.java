@@ -5,7 +5,9 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
@@ -22,7 +24,8 @@ import org.apache.zookeeper.data.Id;
 import org.apache.zookeeper.data.Stat;
 
 /**
- * Records what Apache's Java client and a server say to each other: {@code Traffic host:port dir}.
+ * Records what Apache's Java client and a server say to each other: {@code Traffic host:port dir
+ * [scenario ...]}.
  *
  * <p>One file per scenario, {@code traffic-NAME.txt}: {@code # step} comments, then {@code C hex} and
  * {@code S hex} frames (without length) in the order the proxy saw them.
@@ -44,14 +47,19 @@ public final class Traffic {
 
     public static void main(String[] arguments) throws Exception {
         Traffic traffic = new Traffic(arguments[0], Path.of(arguments[1]));
-        traffic.record("everyday", traffic::everyday);
-        traffic.record("watches", traffic::watches);
-        traffic.record("multi", traffic::multi);
-        traffic.record("acl", traffic::acl);
-        traffic.record("errors", traffic::errors);
-        traffic.record("reconnect", traffic::reconnect);
-        traffic.record("ping", traffic::ping);
-        traffic.record("later", traffic::later);
+        Map<String, Scenario> scenarios = new LinkedHashMap<>();
+        scenarios.put("everyday", traffic::everyday);
+        scenarios.put("watches", traffic::watches);
+        scenarios.put("multi", traffic::multi);
+        scenarios.put("acl", traffic::acl);
+        scenarios.put("errors", traffic::errors);
+        scenarios.put("reconnect", traffic::reconnect);
+        scenarios.put("ping", traffic::ping);
+        scenarios.put("later", traffic::later);
+        List<String> chosen = List.of(arguments).subList(2, arguments.length);
+        for (String name : chosen.isEmpty() ? scenarios.keySet() : chosen) {
+            traffic.record(name, scenarios.get(name));
+        }
     }
 
     private interface Scenario {
