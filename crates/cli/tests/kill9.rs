@@ -1,0 +1,472 @@
+//! The server is killed over and over under load; what it acknowledged is there afterwards.
+//!
+//! Workers own a part of the tree each and send pipelined creates, sets and deletes on a session
+//! that lives through all rounds. When the server dies, the requests that had no answer may have
+//! been carried out or not, but only in their order: the tree must show the acknowledged state
+//! plus some number of the unanswered requests, from their start. Beside the workers, sessions
+//! are opened, closed and abandoned; a session that is gone stays gone.
+
+#![allow(clippy::print_stdout)]
+
+mod common;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{PATIENCE, Server, TestDir, free_port};
+use ostler_cli::raw_client::{
+    RawClient, Reply, SessionRequest, create, exists, get_children, get_data, is_closed,
+};
+use ostler_wire::error::ErrorCode;
+use ostler_wire::ids::{SessionId, Xid};
+use ostler_wire::request::Request;
+
+const ROUNDS: u64 = 50;
+const WORKERS: u64 = 4;
+const DEPTH: usize = 24;
+const ACKNOWLEDGEMENTS_MAX: u64 = 400;
+const SESSION_STEPS_MAX: u64 = 8;
+
+/// Long enough to live through all rounds without a ping.
+const LONG_MS: i32 = 120_000;
+/// Two ticks: gone soon after nobody holds it.
+const SHORT_MS: i32 = 100;
+
+const CONFIG: &[&str] =
+    &["tickTime=50", "minSessionTimeout=100", "maxSessionTimeout=120000", "snapCount=200"];
+
+const EPHEMERAL: i32 = 1;
+
+#[test]
+fn what_was_acknowledged_survives_kill_9() {
+    let seed = std::env::var("OSTLER_TEST_SEED").map_or(1, |seed| seed.parse().expect("a number"));
+    let dir = TestDir::new("kill9");
+    let port = free_port();
+    let mut random = Random(seed | 1);
+    let mut workers: Vec<_> = (0..WORKERS).map(|id| Worker::new(id, random.next())).collect();
+    let mut sessions = SessionRound::default();
+    let (mut acknowledged, mut cut_short) = (0, 0);
+    for round in 0..ROUNDS {
+        let mut server = Server::start_on(&dir, port, CONFIG);
+        let target = Target {
+            acknowledgements: 1 + random.below(ACKNOWLEDGEMENTS_MAX),
+            session_steps: random.below(SESSION_STEPS_MAX),
+        };
+        acknowledged += run_round(&mut server, round, target, &mut workers, &mut sessions);
+        cut_short += u64::from(workers.iter().any(|worker| !worker.pending.is_empty()));
+    }
+    let mut server = Server::start_on(&dir, port, CONFIG);
+    check_everything(&server.address, &mut workers, &mut sessions);
+    server.signal(rustix::process::Signal::TERM);
+    server.wait();
+    let server = Server::start_on(&dir, port, CONFIG);
+    check_everything(&server.address, &mut workers, &mut sessions);
+    assert!(acknowledged > ROUNDS * ACKNOWLEDGEMENTS_MAX / 4, "only {acknowledged} writes");
+    assert!(cut_short > ROUNDS / 2, "only {cut_short} kills met requests under way");
+    let names: Vec<_> = fs::read_dir(dir.join("data/version-2"))
+        .expect("the data directory is there")
+        .map(|entry| entry.expect("it can be listed").file_name().into_string().unwrap())
+        .collect();
+    let count = |kind: &str| names.iter().filter(|name| name.starts_with(kind)).count();
+    assert!(count("snapshot.") > 5 && count("log.") > 5, "too few snapshots or rolls: {names:?}");
+    println!(
+        "{ROUNDS} kills, {cut_short} of them with requests under way; {acknowledged} writes \
+         acknowledged, {} sessions gone for good",
+        sessions.gone.len()
+    );
+}
+
+/// What must have happened before the server is killed.
+struct Target {
+    acknowledgements: u64,
+    session_steps: u64,
+}
+
+/// Lets everybody check what the last round left, then work up to the target, then kills the
+/// server.
+fn run_round(
+    server: &mut Server,
+    round: u64,
+    target: Target,
+    workers: &mut [Worker],
+    sessions: &mut SessionRound,
+) -> u64 {
+    let address = server.address.clone();
+    let (acknowledge, acknowledgements) = channel();
+    let (step, steps) = channel();
+    let dead = AtomicBool::new(false);
+    let mut clients: Vec<_> = workers.iter().map(|_| None).collect();
+    thread::scope(|scope| {
+        for (worker, client) in workers.iter_mut().zip(&mut clients) {
+            scope.spawn(|| *client = Some(worker.prepare(&address)));
+        }
+        scope.spawn(|| sessions.check(&address, sessions.checked));
+    });
+    thread::scope(|scope| {
+        let (address, dead) = (&*address, &dead);
+        for (worker, client) in workers.iter_mut().zip(&mut clients) {
+            let acknowledge = acknowledge.clone();
+            let client = client.as_mut().expect("it was prepared");
+            scope.spawn(move || worker.work(client, &acknowledge));
+        }
+        scope.spawn(move || sessions.round(address, round, &step, dead));
+        drop(acknowledge);
+        let count = count_up_to(&acknowledgements, target.acknowledgements);
+        count_up_to(&steps, target.session_steps);
+        server.kill();
+        dead.store(true, Ordering::Relaxed);
+        count + u64::try_from(acknowledgements.iter().count()).unwrap()
+    })
+}
+
+fn count_up_to(acknowledgements: &Receiver<()>, target: u64) -> u64 {
+    for count in 0..target {
+        if acknowledgements.recv_timeout(PATIENCE).is_err() {
+            // Somebody panicked, or the server hangs; the kill ends the round either way.
+            return count;
+        }
+    }
+    target
+}
+
+fn check_everything(address: &str, workers: &mut [Worker], sessions: &mut SessionRound) {
+    for worker in workers {
+        let mut client = worker.resume(address);
+        worker.check(&mut client);
+    }
+    sessions.check(address, 0);
+}
+
+/// A znode as a worker knows it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Known {
+    data: Vec<u8>,
+    version: i32,
+    owner: SessionId,
+}
+
+type Tree = BTreeMap<String, Known>;
+
+#[derive(Clone, Debug)]
+enum Op {
+    Create { path: String, known: Known },
+    Set { path: String, known: Known },
+    Delete { path: String },
+}
+
+impl Op {
+    fn path(&self) -> &str {
+        match self {
+            Self::Create { path, .. } | Self::Set { path, .. } | Self::Delete { path } => path,
+        }
+    }
+
+    fn apply(&self, tree: &mut Tree) {
+        match self {
+            Self::Create { path, known } | Self::Set { path, known } => {
+                tree.insert(path.clone(), known.clone());
+            }
+            Self::Delete { path } => {
+                tree.remove(path);
+            }
+        }
+    }
+
+    fn request(&self) -> Request<'_> {
+        match self {
+            Self::Create { path, known } => {
+                create(path, &known.data, i32::from(known.owner != SessionId::NONE))
+            }
+            Self::Set { path, known } => Request::SetData {
+                path: path.into(),
+                data: Some(&known.data),
+                version: known.version - 1,
+            },
+            Self::Delete { path } => Request::Delete { path: path.into(), version: -1 },
+        }
+    }
+}
+
+/// One session that writes below a znode of its own.
+struct Worker {
+    home: String,
+    random: Random,
+    count: u64,
+    resumption: Option<SessionRequest>,
+    /// What was acknowledged.
+    acknowledged: Tree,
+    /// The same with everything that was sent.
+    sent: Tree,
+    pending: VecDeque<(Xid, Op)>,
+}
+
+impl Worker {
+    fn new(id: u64, seed: u64) -> Self {
+        Self {
+            home: format!("/w{id}"),
+            random: Random(seed | 1),
+            count: 0,
+            resumption: None,
+            acknowledged: Tree::new(),
+            sent: Tree::new(),
+            pending: VecDeque::new(),
+        }
+    }
+
+    /// Opens or resumes the session and checks what the last round left.
+    fn prepare(&mut self, address: &str) -> RawClient {
+        if self.resumption.is_none() {
+            return self.begin(address);
+        }
+        let mut client = self.resume(address);
+        self.check(&mut client);
+        client
+    }
+
+    /// Writes until the server is gone.
+    fn work(&mut self, client: &mut RawClient, acknowledge: &Sender<()>) {
+        let error = self.write(client, acknowledge).expect_err("only its end ends a round");
+        assert!(is_closed(&error), "{}: {error}", self.home);
+        self.resumption = Some(client.resumption());
+    }
+
+    fn begin(&mut self, address: &str) -> RawClient {
+        let mut client = RawClient::connect(address, LONG_MS).expect("a new session");
+        assert_eq!(client.timeout_ms(), LONG_MS);
+        client.call(&create(&self.home, b"", 0)).unwrap().ok().expect("nobody else makes it");
+        self.resumption = Some(client.resumption());
+        client
+    }
+
+    fn resume(&self, address: &str) -> RawClient {
+        let resumption = self.resumption.expect("it had a session");
+        let client = RawClient::resume(address, &resumption)
+            .unwrap_or_else(|error| panic!("{}: cannot resume {resumption:?}: {error}", self.home))
+            .unwrap_or_else(|| panic!("{}: session {:?} is lost", self.home, resumption.session));
+        assert_eq!(client.session(), resumption.session);
+        client
+    }
+
+    fn write(&mut self, client: &mut RawClient, acknowledge: &Sender<()>) -> io::Result<()> {
+        loop {
+            let mut bytes = Vec::new();
+            while self.pending.len() < DEPTH {
+                let op = self.draw(client.session());
+                let xid = client.encode(&op.request(), &mut bytes);
+                op.apply(&mut self.sent);
+                self.pending.push_back((xid, op));
+            }
+            client.send_bytes(&bytes)?;
+            for _ in 0..DEPTH / 2 {
+                let reply = client.receive()?;
+                let (xid, op) = self.pending.pop_front().expect("it was asked for");
+                assert_eq!((reply.header.xid, reply.header.err), (xid, ErrorCode::OK), "{op:?}");
+                if let Op::Set { known, .. } = &op {
+                    assert_eq!(reply.stat()?.version, known.version, "{op:?}");
+                }
+                op.apply(&mut self.acknowledged);
+                // The receiver stops listening when it has killed the server.
+                let _ = acknowledge.send(());
+            }
+        }
+    }
+
+    fn draw(&mut self, session: SessionId) -> Op {
+        self.count += 1;
+        let draw = self.random.below(100);
+        let data = format!("{} {}", self.home, self.count).into_bytes();
+        let target = if draw < 50 || self.sent.len() < 20 {
+            None
+        } else {
+            let nth = usize::try_from(self.random.below(self.sent.len() as u64)).unwrap();
+            self.sent.iter().nth(nth)
+        };
+        match target {
+            None => {
+                let owner = if draw.is_multiple_of(25) { session } else { SessionId::NONE };
+                let path = format!("{}/n{}", self.home, self.count);
+                Op::Create { path, known: Known { data, version: 0, owner } }
+            }
+            Some((path, known)) if draw < 85 => {
+                let known = Known { data, version: known.version + 1, owner: known.owner };
+                Op::Set { path: path.clone(), known }
+            }
+            Some((path, _)) => Op::Delete { path: path.clone() },
+        }
+    }
+
+    /// Compares the worker's part of the tree with what it may be.
+    fn check(&mut self, client: &mut RawClient) {
+        let paths: Vec<String> = self.pending.iter().map(|(_, op)| op.path().to_owned()).collect();
+        let found = read_all(client, paths.iter());
+        let mut tree = self.acknowledged.clone();
+        let mut ops = self.pending.drain(..);
+        while !paths.iter().all(|path| tree.get(path) == found.get(path)) {
+            let Some((_, op)) = ops.next() else {
+                panic!("{}: no number of unanswered requests leads to {found:?}", self.home);
+            };
+            op.apply(&mut tree);
+        }
+        drop(ops);
+        let names = client.call(&get_children(&self.home, false)).unwrap().ok().unwrap();
+        let mut names: Vec<_> = names.names().unwrap();
+        names.iter_mut().for_each(|name| *name = format!("{}/{name}", self.home));
+        names.sort();
+        let expected: Vec<_> = tree.keys().cloned().collect();
+        assert_eq!(names, expected, "children of {}", self.home);
+        let all = read_all(client, names.iter());
+        for (path, known) in &tree {
+            assert_eq!(all.get(path), Some(known), "{path}");
+        }
+        self.acknowledged = tree.clone();
+        self.sent = tree;
+        self.resumption = Some(client.resumption());
+    }
+}
+
+fn read_all<'p>(client: &mut RawClient, paths: impl Iterator<Item = &'p String> + Clone) -> Tree {
+    let mut replies = Vec::new();
+    let requests = paths.clone().map(|path| get_data(path, false));
+    client.call_all(requests, 200, |reply: Reply| replies.push(reply)).expect("the server reads");
+    let mut tree = Tree::new();
+    for (path, reply) in paths.zip(replies) {
+        if reply.header.err == ErrorCode::NO_NODE {
+            continue;
+        }
+        assert_eq!(reply.header.err, ErrorCode::OK, "{path}");
+        let (data, stat) = reply.data().expect("getData answers data and stat");
+        let known = Known {
+            data: data.unwrap_or_default().to_vec(),
+            version: stat.version,
+            owner: stat.ephemeral_owner,
+        };
+        tree.insert(path.clone(), known);
+    }
+    tree
+}
+
+/// A session and the ephemeral znode that it made.
+#[derive(Clone, Debug)]
+struct Owner {
+    resumption: SessionRequest,
+    path: String,
+}
+
+/// Sessions that come and go beside the workers.
+#[derive(Default)]
+struct SessionRound {
+    /// Closed with an acknowledgement, or seen to have expired: they must stay gone.
+    gone: Vec<Owner>,
+    /// Those of `gone` up to here have been looked for after a restart.
+    checked: usize,
+    /// Left alone: they expire when their time is over.
+    abandoned: Vec<Owner>,
+    /// Asked to close, without an answer: gone or there, but not half of it.
+    unsure: Vec<Owner>,
+}
+
+impl SessionRound {
+    fn round(&mut self, address: &str, round: u64, step: &Sender<()>, dead: &AtomicBool) {
+        let mut count = 0;
+        while !dead.load(Ordering::Relaxed) {
+            count += 1;
+            let path = format!("/e{round}-{count}");
+            let result = if count % 3 == 0 {
+                self.abandon(address, path)
+            } else {
+                self.open_and_close(address, path)
+            };
+            let result = result.and_then(|()| self.see_expire(address));
+            if result.is_err() {
+                // The server is being killed, or `check` will find what is wrong.
+                return;
+            }
+            let _ = step.send(());
+        }
+    }
+
+    fn open_and_close(&mut self, address: &str, path: String) -> io::Result<()> {
+        let mut client = RawClient::connect(address, LONG_MS)?;
+        client.call(&create(&path, b"closed", EPHEMERAL))?.ok()?;
+        let owner = Owner { resumption: client.resumption(), path };
+        self.unsure.push(owner);
+        let zxid = client.close_session()?;
+        let mut owner = self.unsure.pop().expect("it was pushed");
+        owner.resumption.last_zxid = zxid;
+        self.gone.push(owner);
+        Ok(())
+    }
+
+    fn abandon(&mut self, address: &str, path: String) -> io::Result<()> {
+        let mut client = RawClient::connect(address, SHORT_MS)?;
+        client.call(&create(&path, b"abandoned", EPHEMERAL))?.ok()?;
+        self.abandoned.push(Owner { resumption: client.resumption(), path });
+        Ok(())
+    }
+
+    /// Notes which of the abandoned sessions have expired by now.
+    fn see_expire(&mut self, address: &str) -> io::Result<()> {
+        let mut client = RawClient::connect(address, LONG_MS)?;
+        for owner in std::mem::take(&mut self.abandoned) {
+            match client.call(&exists(&owner.path, false)) {
+                Ok(reply) if reply.header.err == ErrorCode::NO_NODE => self.gone.push(owner),
+                _ => self.abandoned.push(owner),
+            }
+        }
+        client.close_session()?;
+        Ok(())
+    }
+
+    /// Looks for sessions that should be gone, from `from` on, and for those that may be.
+    fn check(&mut self, address: &str, from: usize) {
+        let mut client = RawClient::connect(address, LONG_MS).expect("a new session");
+        for owner in std::mem::take(&mut self.unsure) {
+            match RawClient::resume(address, &owner.resumption).expect("an answer") {
+                None => self.gone.push(owner),
+                Some(mut session) => {
+                    let reply = session.call(&exists(&owner.path, false)).unwrap().ok();
+                    let stat = reply.and_then(|reply| reply.stat()).expect("its znode is there");
+                    assert_eq!(stat.ephemeral_owner, owner.resumption.session);
+                    session.close_session().expect("it can be closed");
+                    self.gone.push(owner);
+                }
+            }
+        }
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !self.abandoned.is_empty() {
+            self.see_expire(address).expect("the server serves");
+            assert!(Instant::now() < deadline, "these do not expire: {:?}", self.abandoned);
+            thread::sleep(Duration::from_millis(5));
+        }
+        for owner in &self.gone[from..] {
+            let resumed = RawClient::resume(address, &owner.resumption)
+                .unwrap_or_else(|error| panic!("no answer for {owner:?}: {error}"));
+            assert!(resumed.is_none(), "{owner:?} was resurrected");
+            let reply = client.call(&exists(&owner.path, false)).expect("an answer");
+            assert_eq!(reply.header.err, ErrorCode::NO_NODE, "{owner:?}");
+        }
+        self.checked = self.gone.len();
+        client.close_session().expect("it can be closed");
+    }
+}
+
+/// Seeded numbers, so that a run can be repeated.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        (self.next() >> 11) % end
+    }
+}
