@@ -595,6 +595,8 @@ fn is_ordered_by_replica(op: OpCode) -> bool {
         op,
         OpCode::Create
             | OpCode::Create2
+            | OpCode::CreateContainer
+            | OpCode::CreateTtl
             | OpCode::Delete
             | OpCode::SetData
             | OpCode::SetAcl
@@ -615,6 +617,8 @@ fn is_served(op: OpCode) -> bool {
             | OpCode::GetChildren2
             | OpCode::Ping
             | OpCode::SetWatches
+            | OpCode::CheckWatches
+            | OpCode::RemoveWatches
     )
 }
 

@@ -44,6 +44,12 @@ impl Reading<'_> {
                 conn.reply(xid, self.view.last_zxid(), ErrorCode::OK);
                 Ok(())
             }
+            Request::CheckWatches { path, watcher_type } => Self::watch_tables(*watcher_type)
+                .map(|tables| self.has_watch(conn, path, tables))
+                .and_then(|found| self.found(conn, xid, found)),
+            Request::RemoveWatches { path, watcher_type } => Self::watch_tables(*watcher_type)
+                .map(|tables| self.remove_watches(conn, path, tables))
+                .and_then(|found| self.found(conn, xid, found)),
             _ => Err(ErrorCode::UNIMPLEMENTED),
         };
         if let Err(err) = answered {
@@ -158,6 +164,37 @@ impl Reading<'_> {
                 Some(_) => self.watch(conn, Table::Child, path),
             }
         }
+    }
+
+    /// The tables that a watcher type of checkWatches and removeWatches means.
+    fn watch_tables(watcher_type: i32) -> Result<&'static [Table], ErrorCode> {
+        match watcher_type {
+            1 => Ok(&[Table::Child]),
+            2 => Ok(&[Table::Data]),
+            3 => Ok(&[Table::Child, Table::Data]),
+            // Persistent ones, of which nobody has any.
+            4 | 5 => Ok(&[]),
+            _ => Err(ErrorCode::MARSHALLING_ERROR),
+        }
+    }
+
+    fn has_watch(&self, conn: &Conn, path: &str, tables: &[Table]) -> bool {
+        tables.iter().any(|table| self.watches.contains(*table, path, conn.id.slot))
+    }
+
+    /// Takes out what there is; no event tells of it.
+    fn remove_watches(&mut self, conn: &Conn, path: &str, tables: &[Table]) -> bool {
+        tables
+            .iter()
+            .fold(false, |found, table| self.watches.remove(*table, path, conn.id.slot) || found)
+    }
+
+    fn found(&self, conn: &mut Conn, xid: Xid, found: bool) -> ReadResult {
+        if !found {
+            return Err(ErrorCode::NO_WATCHER);
+        }
+        conn.reply_with(self.ok(xid), |_| {});
+        Ok(())
     }
 
     fn watch(&mut self, conn: &mut Conn, table: Table, path: &str) {

@@ -92,15 +92,26 @@ impl Watches {
         watchers.iter().copied().collect()
     }
 
+    /// Whether `slot` waits for `path` in `table`.
+    pub(super) fn contains(&self, table: Table, path: &str, slot: Slot) -> bool {
+        self.find(path).is_some_and(|number| {
+            self.entries[number as usize].watchers[table as usize].contains(&slot)
+        })
+    }
+
+    /// Takes out one watch of `slot`; false if there is none.
+    pub(super) fn remove(&mut self, table: Table, path: &str, slot: Slot) -> bool {
+        let Some(number) = self.find(path) else { return false };
+        let removed = self.remove_watcher(number, table as usize, slot);
+        self.release_if_unused(number);
+        removed
+    }
+
     /// Takes out every watch of `slot`.
     pub(super) fn remove_all(&mut self, slot: Slot, own: &[u32]) {
         for &number in own {
-            let entry = &mut self.entries[number as usize];
-            for (table, watchers) in entry.watchers.iter_mut().enumerate() {
-                if let Some(at) = watchers.iter().position(|watcher| *watcher == slot) {
-                    watchers.swap_remove(at);
-                    self.counts[table] -= 1;
-                }
+            for table in [Table::Data, Table::Child] {
+                self.remove_watcher(number, table as usize, slot);
             }
             self.release_if_unused(number);
         }
@@ -143,6 +154,14 @@ impl Watches {
             hasher.hash_one(&*entries[*number as usize].path)
         });
         number
+    }
+
+    fn remove_watcher(&mut self, number: u32, table: usize, slot: Slot) -> bool {
+        let watchers = &mut self.entries[number as usize].watchers[table];
+        let Some(at) = watchers.iter().position(|watcher| *watcher == slot) else { return false };
+        watchers.swap_remove(at);
+        self.counts[table] -= 1;
+        true
     }
 
     fn release_if_unused(&mut self, number: u32) {
