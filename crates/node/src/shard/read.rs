@@ -184,9 +184,11 @@ impl Reading<'_> {
 
     /// Takes out what there is; no event tells of it.
     fn remove_watches(&mut self, conn: &Conn, path: &str, tables: &[Table]) -> bool {
-        tables
-            .iter()
-            .fold(false, |found, table| self.watches.remove(*table, path, conn.id.slot) || found)
+        let mut found = false;
+        for table in tables {
+            found |= self.watches.remove(*table, path, conn.id.slot);
+        }
+        found
     }
 
     fn found(&self, conn: &mut Conn, xid: Xid, found: bool) -> ReadResult {
