@@ -8,14 +8,13 @@ use jiff::tz::TimeZone;
 use std::sync::LazyLock;
 
 /// The version of ZooKeeper that the server takes the place of.
-pub const ZOOKEEPER: &str = "3.9.5";
+pub(crate) const ZOOKEEPER: &str = "3.9.5";
 
 /// The server's own version.
-pub const OWN: &str = env!("CARGO_PKG_VERSION");
+pub(crate) const OWN: &str = env!("CARGO_PKG_VERSION");
 
 /// Such as `3.9.5-ostler-0.1.0, built on 2026-02-11 20:18 UTC`.
-#[must_use]
-pub fn full() -> &'static str {
+pub(crate) fn full() -> &'static str {
     static FULL: LazyLock<String> = LazyLock::new(|| {
         let built_s = env!("OSTLER_BUILT_AT_S").parse().unwrap_or(0);
         let built = Timestamp::from_second(built_s).unwrap_or(Timestamp::UNIX_EPOCH);
