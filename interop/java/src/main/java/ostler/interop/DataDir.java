@@ -79,8 +79,9 @@ public final class DataDir {
         List<String> newest = null;
         for (Path only : snapshots) {
             System.err.println("from " + only.getFileName() + ":");
-            if (!loads(copy(directory, only::equals)) && only.equals(snapshots.get(0))) {
-                // Apache's server writes to the final name, so a kill can leave the newest one short.
+            if (!loads(copy(directory, only::equals))) {
+                // Apache's server writes to the final name, so a kill can leave one short; who calls
+                // this program knows whether that may be.
                 System.err.println("cut short");
                 continue;
             }
