@@ -205,8 +205,9 @@ impl Replica {
         let Request { from, session, xid, op, body, ids } = request;
         let body_bytes = body.len();
         if !self.sessions.contains(session) {
-            // Java: ZooKeeperServer.submitRequestNow says nothing to a session that is gone.
-            return self.publish_now(vec![Notice::Dropped { to: from, body_bytes }], out);
+            // Java: ZooKeeperServer.submitRequestNow says nothing to a session that is gone. What
+            // the session asked before is still to be answered, so this has to wait its turn too.
+            return self.publish_in_order(vec![Notice::Dropped { to: from, body_bytes }], out);
         }
         let asked = Asked { to: from, xid, op, body_bytes };
         let decoded = ClientRequest::decode(op, &body);
@@ -297,14 +298,18 @@ impl Replica {
         out: &mut Vec<Effect>,
     ) {
         let zxid = self.head.last_zxid();
-        let notices = vec![Notice::Reply(asked.reply(zxid, err, body))];
-        let commit =
-            Commit { view: self.head.clone(), zxid: Zxid::NONE, changes: Vec::new(), notices };
+        self.publish_in_order(vec![Notice::Reply(asked.reply(zxid, err, body))], out);
+    }
+
+    /// Tells the shards something without a transaction, behind everything that was proposed.
+    fn publish_in_order(&mut self, notices: Vec<Notice>, out: &mut Vec<Effect>) {
         if self.in_flight.is_empty() {
-            out.push(Effect::Publish(commit));
-        } else {
-            self.in_flight.push_back(InFlight { wait_for: zxid, commit, snapshot_due: false });
+            return self.publish_now(notices, out);
         }
+        let view = self.head.clone();
+        let wait_for = view.last_zxid();
+        let commit = Commit { view, zxid: Zxid::NONE, changes: Vec::new(), notices };
+        self.in_flight.push_back(InFlight { wait_for, commit, snapshot_due: false });
     }
 
     /// Tells the shards something that has nothing to do with transactions.
