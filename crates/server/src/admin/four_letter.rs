@@ -232,7 +232,7 @@ fn dirs(report: &ServerReport<'_>, out: &mut String) {
 }
 
 fn dump(report: &ServerReport<'_>, out: &mut String) {
-    dump_in(report, &TimeZone::system(), out);
+    dump_in(report, &format::local_zone(), out);
 }
 
 fn dump_in(report: &ServerReport<'_>, zone: &TimeZone, out: &mut String) {

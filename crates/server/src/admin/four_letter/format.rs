@@ -5,6 +5,12 @@ use jiff::tz::TimeZone;
 use ostler_wire::ids::WallMs;
 use std::net::{IpAddr, SocketAddr};
 
+/// The zone of the machine; UTC where it does not say, as in many containers.
+pub(super) fn local_zone() -> TimeZone {
+    let zone = TimeZone::system();
+    if zone.is_unknown() { TimeZone::UTC } else { zone }
+}
+
 /// Such as `Sat Nov 21 19:19:44 UTC 2026`.
 // Java: Date.toString.
 pub(super) fn date(at: WallMs, zone: &TimeZone) -> String {
