@@ -509,8 +509,9 @@ impl Shard {
     }
 
     fn pause(&mut self, conn: &mut Conn) {
-        if !conn.paused {
-            conn.paused = true;
+        conn.paused = true;
+        if !conn.in_paused {
+            conn.in_paused = true;
             self.paused.push_back(conn.id);
         }
     }
@@ -521,12 +522,17 @@ impl Shard {
             if self.is_full() {
                 return;
             }
-            if let Some(id) = self.paused.pop_front() {
-                if self.conn(id).is_some_and(|conn| conn.paused && conn.may_proceed()) {
-                    self.go_on(at, id, out);
-                } else if self.conn(id).is_some_and(|conn| conn.paused) {
-                    self.paused.push_back(id);
-                }
+            let Some(id) = self.paused.pop_front() else { return };
+            let Some(conn) = self.conn_mut(id) else { continue };
+            conn.in_paused = false;
+            if !conn.paused {
+                continue;
+            }
+            if conn.may_proceed() {
+                self.go_on(at, id, out);
+            } else {
+                conn.in_paused = true;
+                self.paused.push_back(id);
             }
         }
     }

@@ -64,6 +64,8 @@ pub(super) struct Conn {
     pub(super) output_announced: bool,
     /// Whether reading has stopped until something that it owes or is owed goes away.
     pub(super) paused: bool,
+    /// Whether it stands in the shard's list of paused connections.
+    pub(super) in_paused: bool,
     /// Entries of the watch table that it stands in.
     pub(super) watched: Vec<u32>,
     pub(super) last_active: Time,
@@ -124,6 +126,7 @@ impl Conn {
             unsent_start: 0,
             output_announced: false,
             paused: false,
+            in_paused: false,
             watched: Vec::new(),
             last_active: at.now,
             touched: false,

@@ -81,8 +81,9 @@ impl ShardLoop {
             self.note_events(&events, &mut turn);
             self.accept(at, &mut turn);
             self.take_mail(at, &mut turn);
-            self.read_sockets(at, &mut turn);
+            // The feed first: a client may have seen, by another shard, what is in it.
             self.follow_feed(at, &mut turn);
+            self.read_sockets(at, &mut turn);
             if self.shard.next_deadline().is_some_and(|deadline| deadline <= at.now) {
                 self.shard.handle(at, ShardInput::Deadline, &mut turn.effects);
             }
