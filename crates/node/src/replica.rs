@@ -17,6 +17,7 @@ use alloc::vec::Vec;
 use ostler_tree::{Change, Outcome, Tree};
 use ostler_wire::error::ErrorCode;
 use ostler_wire::ids::{SessionId, Xid, Zxid};
+use ostler_wire::jute::DecodeError;
 use ostler_wire::op::OpCode;
 use ostler_wire::reply::OpResult;
 use ostler_wire::request::Request as ClientRequest;
@@ -223,7 +224,9 @@ impl Replica {
             }
             Ok(ClientRequest::Multi(parts)) => judge.multi(&header, parts),
             Ok(single) => judge.prepare(single).unwrap_or_else(Txn::Error),
-            // A multi that cannot be read takes a zxid as one that fails does.
+            // A multi that cannot be read, and a request without a path, are noticed so late in
+            // Java that they take a zxid as a refused request does.
+            Err(DecodeError::UnexpectedNull) => Txn::Error(ErrorCode::MARSHALLING_ERROR),
             Err(_) if op == OpCode::Multi => Txn::Error(ErrorCode::MARSHALLING_ERROR),
             Err(_) => {
                 let err = ErrorCode::MARSHALLING_ERROR;

@@ -143,6 +143,7 @@ impl Shard {
             ShardInput::Text(id, text) => {
                 if let Some(mut conn) = self.take(id) {
                     conn.output.extend_from_slice(text);
+                    self.counters.packets_sent += 1;
                     self.put_back(conn, out);
                     out.push(ShardEffect::Close(id));
                 }
@@ -270,6 +271,7 @@ impl Shard {
                 && let Some(word) = frame::four_letter_word(rest)
             {
                 self.counters.packets_received += 1;
+                conn.stats.received += 1;
                 conn.state = State::Closing;
                 out.push(ShardEffect::FourLetterWord(conn.id, word));
                 return bytes.len();
@@ -438,7 +440,7 @@ impl Shard {
     fn count_answer(&mut self, at: Clock, since: Time, bytes: usize) {
         self.counters.packets_sent += 1;
         self.counters.latency.add(at.now.millis_since(since));
-        self.counters.responses.add(bytes);
+        self.counters.responses.add(bytes - frame::PREFIX_BYTES);
     }
 
     /// Stops looking at the connection and has it closed when its output is written.
