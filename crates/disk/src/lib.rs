@@ -15,11 +15,12 @@
 //! - No bytes in any file make a reader panic or allocate more than the file justifies.
 //!
 //! Reading order: [`disk`] (the trait and the crash contract), [`real_disk`], [`memory_disk`];
-//! [`names`]; [`log_format`], [`log_reader`], [`log`]; [`compress`], [`snapshot`],
+//! [`names`]; [`log_format`] with `bit_flip`, [`log_reader`], [`log`]; [`compress`], [`snapshot`],
 //! [`snapshot_reader`]; `replay`, [`recover`], [`purge`]; [`epochs`] and [`dir_lock`].
 
 #![warn(missing_docs, clippy::indexing_slicing)]
 
+mod bit_flip;
 pub mod compress;
 pub mod dir_lock;
 pub mod disk;

@@ -19,10 +19,11 @@
 //! ahead of the last write, so a sector that was not written is *all zero*. Either a zero sector
 //! stands in the bad record, or the record runs into zeros from some point on and no good record
 //! follows. And all of it lies within the size of one batch, [`TORN_SPAN_BYTES_MAX`]. Whatever
-//! fits neither is damage.
+//! fits neither is damage, and so is a record that a single flipped bit makes good.
 
 use std::io;
 
+use crate::bit_flip::is_one_bit_off;
 use crate::disk::{DiskFile, SECTOR_BYTES, read_full};
 
 /// Length of the header in front of the first record.
@@ -99,6 +100,9 @@ pub(crate) fn judge<F: DiskFile>(file: &F, len: u64, bad: BadRecord) -> io::Resu
     let mut bytes = vec![0; usize::try_from(span).unwrap_or(usize::MAX)];
     let filled = read_full(file, &mut bytes, bad.at)?;
     bytes.truncate(filled);
+    if is_one_bit_off(&bytes) {
+        return Ok(Tail::Damaged(bad.reason.to_owned()));
+    }
     if bad.end > data_end && !holds_record(&bytes) {
         return Ok(Tail::Torn(format!("{}: its write ended early", bad.reason)));
     }
