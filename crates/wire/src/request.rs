@@ -413,17 +413,7 @@ fn read_multi_write<'a>(from: &mut Reader<'a>, op: OpCode) -> Result<Request<'a>
             let create = read_create(from, false)?;
             retype_create(op, create)?
         }
-        OpCode::CreateTtl => {
-            let create = read_create(from, true)?;
-            if create.acl.is_none() {
-                return Err(DecodeError::UnexpectedNull);
-            }
-            match create.flags {
-                5 | 6 => Request::CreateTtl(create),
-                0..=4 => retype_create(OpCode::Create, CreateRequest { ttl_ms: -1, ..create })?,
-                flags => return Err(DecodeError::BadValue(flags)),
-            }
-        }
+        OpCode::CreateTtl => retype_create_ttl(read_create(from, true)?)?,
         OpCode::Delete => Request::Delete { path: from.text()?, version: from.int()? },
         OpCode::SetData => {
             Request::SetData { path: from.text()?, data: from.buffer()?, version: from.int()? }
@@ -445,6 +435,17 @@ fn retype_create<'a>(op: OpCode, create: CreateRequest<'a>) -> Result<Request<'a
         (0..=3, OpCode::Create2) => Ok(Request::Create2(create)),
         (0..=3, _) => Ok(Request::CreateContainer(create)),
         (flags, _) => Err(DecodeError::BadValue(flags)),
+    }
+}
+
+/// The same for the opcode with a TTL, which forgives more: flags that mean nothing, and with flags
+/// of a TTL a null ACL, are refused when the part is run and not by the whole multi.
+fn retype_create_ttl<'a>(create: CreateRequest<'a>) -> Result<Request<'a>, DecodeError> {
+    match create.flags {
+        5 | 6 => Ok(Request::CreateTtl(create)),
+        0..=4 => retype_create(OpCode::Create, CreateRequest { ttl_ms: -1, ..create }),
+        _ if create.acl.is_none() => Err(DecodeError::UnexpectedNull),
+        _ => Ok(Request::Create(CreateRequest { ttl_ms: -1, ..create })),
     }
 }
 

@@ -13,7 +13,7 @@ use ostler_wire::ids::{SessionId, Xid, Zxid};
 use ostler_wire::jute::{DecodeError, Put, Reader};
 use ostler_wire::op::OpCode;
 use ostler_wire::reply::{EventType, OpResult, ReplyHeader, WatcherEvent};
-use ostler_wire::request::{Request, RequestHeader, acl_entries};
+use ostler_wire::request::{MultiHeader, Request, RequestHeader, acl_entries};
 use ostler_wire::stat::{Stat, StatPersisted};
 use ostler_wire::txn::TxnRecord;
 use proptest::prelude::*;
@@ -278,4 +278,81 @@ fn a_frame_above_the_limit_is_refused_before_it_arrives() {
     assert_eq!(frame::first(&at_limit, limit), Ok(None));
     let above = 0x0010_0000_i32;
     assert_eq!(frame::first(&above.to_be_bytes(), limit), Err(BadLength(above)));
+}
+
+/// What a part of a multi is, by the opcode and flags that it was sent with.
+#[test]
+fn flags_decide_what_a_create_in_a_multi_is() {
+    let cases = [
+        (OpCode::Create, 0..=3, OpCode::Create),
+        (OpCode::Create2, 0..=3, OpCode::Create2),
+        (OpCode::CreateContainer, 0..=3, OpCode::CreateContainer),
+        (OpCode::Create, 4..=4, OpCode::CreateContainer),
+        (OpCode::Create2, 4..=4, OpCode::CreateContainer),
+        (OpCode::CreateTtl, 0..=3, OpCode::Create),
+        (OpCode::CreateTtl, 4..=4, OpCode::CreateContainer),
+        (OpCode::CreateTtl, 5..=6, OpCode::CreateTtl),
+        (OpCode::CreateTtl, 7..=8, OpCode::Create),
+        (OpCode::CreateTtl, -1..=-1, OpCode::Create),
+    ];
+    for (sent, flags, expected) in cases {
+        for flags in flags {
+            let parts = decode_multi_create(sent, flags, 0).expect("a multi");
+            let [
+                Request::Create(create)
+                | Request::Create2(create)
+                | Request::CreateContainer(create)
+                | Request::CreateTtl(create),
+            ] = &*parts
+            else {
+                panic!("not a create: {parts:?}");
+            };
+            assert_eq!(parts[0].op(), expected, "{sent:?} with flags {flags}");
+            assert_eq!(create.flags, flags);
+            assert_eq!(create.ttl_ms, if expected == OpCode::CreateTtl { 1000 } else { -1 });
+        }
+    }
+}
+
+#[test]
+fn a_create_in_a_multi_can_spoil_the_whole() {
+    for sent in [OpCode::Create, OpCode::Create2, OpCode::CreateContainer] {
+        for flags in [-1, 5, 6, 7] {
+            let decoded = decode_multi_create(sent, flags, 0);
+            assert_eq!(decoded, Err(DecodeError::BadValue(flags)), "{sent:?}");
+        }
+    }
+    for (sent, flags) in [
+        (OpCode::Create, 0),
+        (OpCode::Create2, 4),
+        (OpCode::CreateContainer, 4),
+        (OpCode::CreateTtl, 0),
+        (OpCode::CreateTtl, 7),
+    ] {
+        let decoded = decode_multi_create(sent, flags, -1);
+        assert_eq!(decoded, Err(DecodeError::UnexpectedNull), "{sent:?} with flags {flags}");
+    }
+    assert!(decode_multi_create(OpCode::CreateTtl, 5, -1).is_ok());
+}
+
+/// A multi of one create, as its bytes say.
+fn decode_multi_create(
+    op: OpCode,
+    flags: i32,
+    acl_count: i32,
+) -> Result<Vec<Request<'static>>, DecodeError> {
+    let mut body = Vec::new();
+    MultiHeader { op_number: op.number(), done: false, err: -1 }.write(&mut body);
+    body.put_string("/a");
+    body.put_buffer(None);
+    body.put_int(acl_count);
+    body.put_int(flags);
+    if op == OpCode::CreateTtl {
+        body.put_long(1000);
+    }
+    MultiHeader::END.write(&mut body);
+    match Request::decode(OpCode::Multi, body.leak())? {
+        Request::Multi(parts) => Ok(parts),
+        other => panic!("not a multi: {other:?}"),
+    }
 }
