@@ -85,6 +85,10 @@ pub const EXPIRY_GRACE: Span = Span::from_millis(40);
 /// Unanswered requests of one connection before the shard stops reading from it.
 pub const PENDING_PER_CONNECTION_MAX: usize = 10_000;
 
+/// Bytes of requests of one connection that wait for the answers before them, before the shard
+/// stops reading from it.
+pub const WAITING_PER_CONNECTION_MAX_BYTES: usize = 4 << 20;
+
 /// Bytes of unsent replies and events of one connection before the shard stops reading from it.
 pub const UNSENT_PER_CONNECTION_MAX_BYTES: usize = 4 << 20;
 

@@ -47,15 +47,17 @@ pub type Ids = Arc<[Id]>;
 /// From a shard to the replica, in order.
 #[derive(Debug)]
 pub enum ToReplica {
-    /// A connection wants a new session. Answered by [`Notice::Attached`].
+    /// A connection wants a new session. Answered by [`Notice::Attached`] or [`Notice::Ahead`].
     Open {
         /// Who asks.
         from: ConnRef,
+        /// What the client has seen, here or elsewhere.
+        last_zxid_seen: Zxid,
         /// Already within the limits.
         timeout_ms: i32,
     },
     /// A connection wants its session back. Answered by [`Notice::Attached`] or
-    /// [`Notice::Refused`], in any case behind a [`Notice::Evict`].
+    /// [`Notice::Refused`], in any case behind a [`Notice::Evict`]; or by [`Notice::Ahead`] alone.
     Resume {
         /// Who asks.
         from: ConnRef,
@@ -63,6 +65,8 @@ pub enum ToReplica {
         session: SessionId,
         /// What the client believes to be its password.
         password: Option<Password>,
+        /// What the client has seen, here or elsewhere.
+        last_zxid_seen: Zxid,
         /// Already within the limits.
         timeout_ms: i32,
     },
@@ -142,6 +146,12 @@ pub enum Notice {
     },
     /// The session is gone, or the password is wrong.
     Refused {
+        /// Which connection asked.
+        to: ConnRef,
+    },
+    /// The client has seen more than this server has, and must look elsewhere: it is closed without
+    /// an answer.
+    Ahead {
         /// Which connection asked.
         to: ConnRef,
     },

@@ -141,10 +141,18 @@ impl Replica {
     /// Takes one input and appends what has to be done.
     pub fn handle(&mut self, at: Clock, input: Input, out: &mut Vec<Effect>) {
         match input {
-            Input::FromShard(ToReplica::Open { from, timeout_ms }) => {
+            // Judged here, since no shard has come further: a client that moves from one shard to
+            // another may have seen what the other has yet to learn.
+            Input::FromShard(
+                ToReplica::Open { from, last_zxid_seen, .. }
+                | ToReplica::Resume { from, last_zxid_seen, .. },
+            ) if last_zxid_seen > self.committed.last_zxid() => {
+                self.publish_now(vec![Notice::Ahead { to: from }], out);
+            }
+            Input::FromShard(ToReplica::Open { from, timeout_ms, .. }) => {
                 self.open(at, from, timeout_ms, out);
             }
-            Input::FromShard(ToReplica::Resume { from, session, password, timeout_ms }) => {
+            Input::FromShard(ToReplica::Resume { from, session, password, timeout_ms, .. }) => {
                 let known = password == Some(sessions::password(session))
                     && self.sessions.touch(at.now, session, timeout_ms);
                 let answer = if known {

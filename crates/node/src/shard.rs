@@ -16,6 +16,7 @@ mod watches;
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -33,7 +34,7 @@ use ostler_wire::request::{Request as ClientRequest, RequestHeader};
 use crate::auth;
 use crate::clock::{Clock, Span, Time};
 use crate::limits::{OUTSTANDING_MAX_BYTES, Settings, TOUCH_FLUSH};
-use crate::messages::{Commit, ConnId, ConnRef, Ids, Request, ShardId, ToReplica, Touch};
+use crate::messages::{Commit, ConnId, ConnRef, Ids, Request, ShardId, ToReplica};
 use crate::status::ShardCounters;
 use conn::{Conn, Pending, State};
 use read::Reading;
@@ -138,7 +139,7 @@ impl Shard {
                     self.put_back(conn, out);
                 }
             }
-            ShardInput::Closed(id) => self.closed(id),
+            ShardInput::Closed(id) => self.closed(id, out),
             ShardInput::Commit(commit) => self.commit(at, commit, out),
             ShardInput::Text(id, text) => {
                 if let Some(mut conn) = self.take(id) {
@@ -217,8 +218,12 @@ impl Shard {
         self.open_count += 1;
     }
 
-    fn closed(&mut self, id: ConnId) {
+    fn closed(&mut self, id: ConnId, out: &mut Vec<ShardEffect>) {
         let Some(conn) = self.take(id) else { return };
+        if conn.touched {
+            // The session may outlive the connection, and then this moment counts.
+            out.push(ShardEffect::ToReplica(ToReplica::Touch(vec![conn.sign_of_life()])));
+        }
         self.open_count -= 1;
         self.watches.remove_all(id.slot, &conn.watched);
         if self.by_session.get(&conn.session) == Some(&id) {
@@ -286,7 +291,7 @@ impl Shard {
                 }
                 Ok(None) => return consumed,
                 Err(frame::BadLength(_)) => {
-                    self.close(conn, out);
+                    close(conn, out);
                     return bytes.len();
                 }
             }
@@ -309,7 +314,7 @@ impl Shard {
         }
         let mut from = Reader::new(body);
         let Ok(header) = RequestHeader::read(&mut from) else {
-            self.close(conn, out);
+            close(conn, out);
             return true;
         };
         let op = OpCode::from_number(header.op_number);
@@ -319,12 +324,15 @@ impl Shard {
         }
         self.counters.packets_received += 1;
         conn.stats.received += 1;
-        self.touch(at, conn);
+        if op != Some(OpCode::Auth) {
+            self.touch(at, conn);
+        }
         match op {
             Some(OpCode::Auth) => self.authenticate(conn, header, from.rest(), out),
             Some(op) if ordered => self.forward(at, conn, (header, op), from.rest(), out),
             _ if conn.pending.is_empty() => self.read(at, conn, body, at.now, out),
             _ => {
+                conn.waiting_bytes += body.len();
                 conn.pending.push_back(Pending::Waiting { since: at.now, frame: body.to_vec() });
             }
         }
@@ -332,11 +340,7 @@ impl Shard {
     }
 
     fn connect(&self, conn: &mut Conn, body: &[u8], out: &mut Vec<ShardEffect>) {
-        let Ok(request) = ConnectRequest::decode(body) else { return self.close(conn, out) };
-        if request.last_zxid_seen > self.view.last_zxid() {
-            // The client has seen more than this server has: it must look elsewhere.
-            return self.close(conn, out);
-        }
+        let Ok(request) = ConnectRequest::decode(body) else { return close(conn, out) };
         let timeout_ms = request
             .timeout_ms
             .min(self.settings.session_timeout_max_ms)
@@ -344,11 +348,12 @@ impl Shard {
         conn.state = State::Connecting { read_only: request.read_only };
         conn.timeout_ms = timeout_ms;
         let from = ConnRef { shard: self.id, conn: conn.id };
-        out.push(ShardEffect::ToReplica(if request.session == SessionId::NONE {
-            ToReplica::Open { from, timeout_ms }
+        let ConnectRequest { session, last_zxid_seen, .. } = request;
+        out.push(ShardEffect::ToReplica(if session == SessionId::NONE {
+            ToReplica::Open { from, last_zxid_seen, timeout_ms }
         } else {
             let password = request.password.and_then(|password| password.try_into().ok());
-            ToReplica::Resume { from, session: request.session, password, timeout_ms }
+            ToReplica::Resume { from, session, password, last_zxid_seen, timeout_ms }
         }));
     }
 
@@ -362,7 +367,7 @@ impl Shard {
     ) {
         let Ok(ClientRequest::Auth { scheme, auth }) = ClientRequest::decode(OpCode::Auth, body)
         else {
-            return self.close(conn, out);
+            return close(conn, out);
         };
         self.counters.packets_sent += 1;
         conn.stats.sent += 1;
@@ -380,7 +385,7 @@ impl Shard {
             Err(err) => {
                 self.counters.auth_failed += 1;
                 conn.reply(header.xid, Zxid::ZERO, err);
-                self.close(conn, out);
+                close(conn, out);
             }
         }
     }
@@ -423,7 +428,7 @@ impl Shard {
         let op = OpCode::from_number(header.op_number).filter(|op| is_served(*op));
         let Some(op) = op else {
             conn.reply(header.xid, Zxid::NONE, ErrorCode::UNIMPLEMENTED);
-            return self.close(conn, out);
+            return close(conn, out);
         };
         match ClientRequest::decode(op, from.rest()) {
             Err(_) => conn.reply(header.xid, self.view.last_zxid(), ErrorCode::MARSHALLING_ERROR),
@@ -441,17 +446,6 @@ impl Shard {
         self.counters.packets_sent += 1;
         self.counters.latency.add(at.now.millis_since(since));
         self.counters.responses.add(bytes - frame::PREFIX_BYTES);
-    }
-
-    /// Stops looking at the connection and has it closed when its output is written.
-    #[allow(clippy::unused_self)]
-    fn close(&self, conn: &mut Conn, out: &mut Vec<ShardEffect>) {
-        if conn.state != State::Closing {
-            conn.state = State::Closing;
-            conn.pending.clear();
-            conn.input = Vec::new();
-            out.push(ShardEffect::Close(conn.id));
-        }
     }
 
     fn touch(&mut self, at: Clock, conn: &mut Conn) {
@@ -478,11 +472,7 @@ impl Shard {
         for id in core::mem::take(&mut self.touched) {
             let Some(conn) = self.conn_mut(id) else { continue };
             conn.touched = false;
-            touches.push(Touch {
-                session: conn.session,
-                at: conn.last_active,
-                timeout_ms: conn.timeout_ms,
-            });
+            touches.push(conn.sign_of_life());
         }
         if !touches.is_empty() {
             out.push(ShardEffect::ToReplica(ToReplica::Touch(touches)));
@@ -493,10 +483,8 @@ impl Shard {
     fn close_idle(&mut self, at: Clock, out: &mut Vec<ShardEffect>) {
         for conn in self.conns.iter_mut().flatten() {
             let idle_ms = at.now.millis_since(conn.last_active);
-            let closing = conn.state == State::Closing;
-            if !closing && idle_ms >= idle_limit_ms(&self.settings, conn) {
-                conn.state = State::Closing;
-                out.push(ShardEffect::Close(conn.id));
+            if idle_ms >= idle_limit_ms(&self.settings, conn) {
+                close(conn, out);
             }
         }
     }
@@ -578,6 +566,20 @@ impl Shard {
         {
             conn.output = buffer;
         }
+    }
+}
+
+/// Stops looking at the connection and has it closed when its output is written.
+///
+/// Nothing is answered from here on: it gets no events any more, and an answer without the events
+/// before it would tell the client that it has missed none.
+fn close(conn: &mut Conn, out: &mut Vec<ShardEffect>) {
+    if conn.state != State::Closing {
+        conn.state = State::Closing;
+        conn.pending.clear();
+        conn.waiting_bytes = 0;
+        conn.input = Vec::new();
+        out.push(ShardEffect::Close(conn.id));
     }
 }
 

@@ -14,8 +14,10 @@ use ostler_wire::op::OpCode;
 use ostler_wire::reply::ReplyHeader;
 
 use crate::clock::{Clock, Time};
-use crate::limits::{PENDING_PER_CONNECTION_MAX, UNSENT_PER_CONNECTION_MAX_BYTES};
-use crate::messages::{ConnId, Ids};
+use crate::limits::{
+    PENDING_PER_CONNECTION_MAX, UNSENT_PER_CONNECTION_MAX_BYTES, WAITING_PER_CONNECTION_MAX_BYTES,
+};
+use crate::messages::{ConnId, Ids, Touch};
 use crate::status::LatencyStats;
 
 /// How far a connection has come.
@@ -57,6 +59,8 @@ pub(super) struct Conn {
     pub(super) input: Vec<u8>,
     /// Invariant: replies leave in the order of requests, so nothing is answered past the front.
     pub(super) pending: VecDeque<Pending>,
+    /// Invariant: the length of all frames in `pending`.
+    pub(super) waiting_bytes: usize,
     /// Encoded and not yet written to the socket, from `unsent_start` on.
     pub(super) output: Vec<u8>,
     pub(super) unsent_start: usize,
@@ -122,6 +126,7 @@ impl Conn {
             ids: Arc::from([Id::new("ip", &address.to_string())]),
             input: Vec::new(),
             pending: VecDeque::new(),
+            waiting_bytes: 0,
             output: Vec::new(),
             unsent_start: 0,
             output_announced: false,
@@ -138,7 +143,13 @@ impl Conn {
     pub(super) fn may_proceed(&self) -> bool {
         matches!(self.state, State::New | State::Open)
             && self.pending.len() < PENDING_PER_CONNECTION_MAX
+            && self.waiting_bytes < WAITING_PER_CONNECTION_MAX_BYTES
             && self.output.len() - self.unsent_start < UNSENT_PER_CONNECTION_MAX_BYTES
+    }
+
+    /// What the replica has to know so that the session lives on.
+    pub(super) fn sign_of_life(&self) -> Touch {
+        Touch { session: self.session, at: self.last_active, timeout_ms: self.timeout_ms }
     }
 
     /// Queues a reply that has just a header.

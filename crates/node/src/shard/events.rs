@@ -13,7 +13,7 @@ use ostler_wire::{frame, op::OpCode};
 
 use super::conn::{Pending, State};
 use super::watches::{Slots, Table};
-use super::{Shard, ShardEffect, announce_output};
+use super::{Shard, ShardEffect, announce_output, close};
 use crate::auth;
 use crate::clock::Clock;
 use crate::messages::{Commit, ConnRef, Notice, Reply, ReplyBody};
@@ -34,6 +34,7 @@ impl Shard {
                 let Some(Pending::Waiting { since, frame }) = conn.pending.pop_front() else {
                     break;
                 };
+                conn.waiting_bytes -= frame.len();
                 self.read(at, &mut conn, &frame, since, out);
             }
             let opened = conn.state == State::Open && !conn.input.is_empty() && !conn.paused;
@@ -133,9 +134,12 @@ impl Shard {
                 if self.connected(at, *to, response, out)
                     && let Some(mut conn) = self.take(to.conn)
                 {
-                    self.close(&mut conn, out);
+                    close(&mut conn, out);
                     self.put_back(conn, out);
                 }
+            }
+            Notice::Ahead { to } if to.shard == self.id => {
+                self.close_holder(Some(to.conn), out);
             }
             Notice::Evict { session, keep } => {
                 let holder = self.by_session.get(session).copied();
@@ -149,7 +153,8 @@ impl Shard {
             Notice::Reply(_)
             | Notice::Dropped { .. }
             | Notice::Attached { .. }
-            | Notice::Refused { .. } => {}
+            | Notice::Refused { .. }
+            | Notice::Ahead { .. } => {}
         }
     }
 
@@ -198,7 +203,7 @@ impl Shard {
 
     fn close_holder(&mut self, holder: Option<super::ConnId>, out: &mut Vec<ShardEffect>) {
         let Some(mut conn) = holder.and_then(|id| self.take(id)) else { return };
-        self.close(&mut conn, out);
+        close(&mut conn, out);
         self.put_back(conn, out);
     }
 }
