@@ -85,7 +85,7 @@ fn time_commits(
 fn report(what: &str, mut times: Vec<Duration>) {
     let total: Duration = times.iter().sum();
     times.sort();
-    let at = |part: usize| times.get(times.len() * part / 1000).or(times.last());
+    let at = |part: usize| times.get(times.len() * part / 1000).or_else(|| times.last());
     let micros = |time: Option<&Duration>| time.map_or(0, Duration::as_micros);
     println!(
         "{what}: mean {:5} p50 {:5} p99 {:5} p99.9 {:6} max {:6}",

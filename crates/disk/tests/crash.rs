@@ -122,7 +122,7 @@ fn serve(
         }
         log.commit()?;
         model.acknowledged = model.trees.len() - 1;
-        if draw / 4 % 6 == 0 {
+        if (draw / 4).is_multiple_of(6) {
             log.roll();
             write_snapshot(disk, dir, model.last(), &snapshots)?;
             purge(disk, dir, dir, 2)?;
