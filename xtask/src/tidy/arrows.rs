@@ -43,6 +43,8 @@ pub(crate) struct Dependency {
     pub(crate) name: String,
     /// Whether it is a package of this repository.
     pub(crate) is_ours: bool,
+    /// Whether the manifest says above it why it is there; some are there for a feature alone.
+    is_explained: bool,
 }
 
 /// All packages, also those outside the workspace.
@@ -87,18 +89,29 @@ fn read_package(root: &Path, package: &Value, files: &[String]) -> anyhow::Resul
         }
     }
     let dependencies = package["dependencies"].as_array().context("no dependencies")?;
+    let manifest_text = std::fs::read_to_string(manifest)?;
     Ok(Package {
         name: text(&package["name"])?,
         manifest: manifest.strip_prefix(root)?.to_string_lossy().into_owned(),
         dependencies: dependencies
             .iter()
             .map(|dependency| {
-                let is_ours = dependency["path"].is_string();
-                Ok(Dependency { name: text(&dependency["name"])?, is_ours })
+                let name = text(&dependency["name"])?;
+                let is_explained = is_explained(&manifest_text, &name);
+                Ok(Dependency { name, is_ours: dependency["path"].is_string(), is_explained })
             })
             .collect::<anyhow::Result<_>>()?,
         lib: std::fs::read_to_string(lib).ok(),
         sources,
+    })
+}
+
+/// Whether a comment stands right above the line of this dependency.
+fn is_explained(manifest: &str, name: &str) -> bool {
+    let lines: Vec<&str> = manifest.lines().collect();
+    lines.windows(2).any(|pair| {
+        let rest = pair[1].strip_prefix(name);
+        pair[0].starts_with('#') && rest.is_some_and(|rest| rest.starts_with(['.', ' ', '=']))
     })
 }
 
@@ -115,7 +128,7 @@ pub(crate) fn check(packages: &[Package], findings: &mut Vec<Finding>) {
                 find(format!("{} must not depend on {}", package.name, dependency.name));
             }
         }
-        for dependency in package.dependencies.iter().filter(|dependency| !dependency.is_ours) {
+        for dependency in package.dependencies.iter().filter(|d| !d.is_ours && !d.is_explained) {
             if !package.sources.contains(&dependency.name.replace('-', "_")) {
                 find(format!("{} does not use {}", package.name, dependency.name));
             }
@@ -132,7 +145,9 @@ mod tests {
     use super::*;
 
     fn package(name: &str, dependency: &str, lib: &str) -> Package {
-        let dependencies = vec![Dependency { name: dependency.into(), is_ours: true }];
+        let is_explained = false;
+        let dependencies =
+            vec![Dependency { name: dependency.into(), is_ours: true, is_explained }];
         Package {
             name: name.into(),
             manifest: "m".into(),
@@ -174,6 +189,8 @@ mod tests {
         package.dependencies[0].is_ours = false;
         package.sources = "use other;".into();
         check_package(package, &["ostler-disk does not use simd-adler32"]);
+        assert!(is_explained("# For a feature.\nsnap.workspace = true\n", "snap"));
+        assert!(!is_explained("# For a feature.\nsnapper = \"1\"\nsnap = \"1\"\n", "snap"));
     }
 
     #[test]

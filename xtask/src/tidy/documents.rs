@@ -47,9 +47,23 @@ pub(crate) fn check_dependencies(root: &Path, packages: &[Package], findings: &m
             }
         }
     }
+    let manifest = std::fs::read_to_string(root.join("Cargo.toml")).unwrap_or_default();
+    for (line, name) in shared(&manifest).filter(|(_, name)| !used.contains(name)) {
+        findings.push(Finding::new("Cargo.toml", line, format!("nothing depends on {name}")));
+    }
     for (line, name) in rows(&document).filter(|(_, name)| !used.contains(name)) {
         findings.push(Finding::new(DOCUMENT, line, format!("nothing depends on {name}")));
     }
+}
+
+/// The foreign crates whose versions the root manifest holds for all.
+fn shared(manifest: &str) -> impl Iterator<Item = (usize, &str)> {
+    let lines = manifest.lines().enumerate();
+    let table = lines.skip_while(|(_, line)| *line != "[workspace.dependencies]").skip(1);
+    table.take_while(|(_, line)| !line.starts_with('[')).filter_map(|(index, line)| {
+        let (name, value) = line.split_once(" = ")?;
+        (!name.starts_with('#') && !value.contains("path = ")).then_some((index + 1, name))
+    })
 }
 
 /// Lines of the document's tables, by the name in code marks that opens the row.
@@ -106,6 +120,12 @@ mod tests {
     fn links_are_found_outside_of_code() {
         let text = "[a](b.md) and [c](d#e)\n```\n[f](g)\n```\n`[h](i)` [`j`](k)";
         assert_eq!(links(text), [(1, "b.md"), (1, "d#e"), (5, "k")]);
+    }
+
+    #[test]
+    fn shared_crates_are_those_of_the_workspace_table() {
+        let manifest = "[a]\nb = 1\n[workspace.dependencies]\nours = { path = \"o\" }\n\nsnap = 1\n[c]\nd = 2\n";
+        assert_eq!(shared(manifest).collect::<Vec<_>>(), [(6, "snap")]);
     }
 
     #[test]
