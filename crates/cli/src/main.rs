@@ -4,6 +4,8 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+// Only for its feature: see the manifest.
+use crc32fast as _;
 use ostler_cli::bench;
 
 // Views of the tree are dropped on other threads than the one that made them. With the C library's

@@ -6,11 +6,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode as ProcessExitCode;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{io, thread};
 
+use mio::net::TcpListener;
 use mio::{Poll, Waker};
 use ostler_disk::compress::Compression;
 use ostler_disk::dir_lock::DirLock;
@@ -20,7 +21,7 @@ use ostler_disk::snapshot::SnapshotOptions;
 use ostler_node::auth::DigestAlgorithm;
 use ostler_node::limits::{AuthSettings, Settings};
 use ostler_node::messages::ShardId;
-use ostler_node::replica::Replica;
+use ostler_node::replica::{LogOp, Replica};
 use ostler_node::shard::Shard;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -33,7 +34,7 @@ use crate::loops::log::LogLoop;
 use crate::loops::replica::ReplicaLoop;
 use crate::loops::shard::{Listener, ShardLoop, WAKE};
 use crate::loops::snapshot::SnapshotLoop;
-use crate::mail::{Clocks, ReplicaMail, ShardBox, SnapshotMail, mailbox};
+use crate::mail::{Clocks, Question, ReplicaMail, ShardBox, SnapshotMail, mailbox};
 use crate::net::limits::ConnLimits;
 use crate::net::listener::listen;
 
@@ -141,7 +142,7 @@ pub struct Server {
     shards: Vec<Arc<ShardBox>>,
     replica: Sender<ReplicaMail>,
     snapshots: Sender<SnapshotMail>,
-    ends: std::sync::mpsc::Receiver<End>,
+    ends: Receiver<End>,
     end: Sender<End>,
     threads: Vec<JoinHandle<()>>,
     _locks: Vec<DirLock>,
@@ -164,21 +165,27 @@ impl Server {
         let settings = Arc::new(settings(&config)?);
         let locks = directories::prepare(&config)?;
         let listener = bind(&config)?;
-        let address = listener.as_ref().and_then(|socket| socket.local_addr().ok());
         let seed = random()?;
         let found = directories::recover(&config, seed)?;
         let clocks = Clocks::new();
         let at = clocks.read();
         let replica =
             Replica::new(at, Arc::clone(&settings), found.tree.clone(), found.txns_logged, seed);
-        let mut starter = Starter::new(config, clocks)?;
+        let (end, ends) = mailbox();
+        let mut starter = Starter {
+            config: Arc::new(config),
+            clocks,
+            shards: Vec::new(),
+            end,
+            threads: Vec::new(),
+        };
         for shard in 0..shard_count() {
             let id = ShardId(shard);
             let seed = random()?;
             let shard = Shard::new(id, Arc::clone(&settings), found.tree.clone(), seed);
             starter.add_shard(shard)?;
         }
-        starter.start(replica, listener, (address, locks))
+        starter.start(replica, listener, (ends, locks))
     }
 
     /// Where clients can connect, if there is a client port.
@@ -247,15 +254,12 @@ impl Server {
 struct Starter {
     config: Arc<Config>,
     clocks: Clocks,
-    feed: Tail,
     shards: Vec<(Shard, Poll, Arc<ShardBox>)>,
+    end: Sender<End>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Starter {
-    fn new(config: Config, clocks: Clocks) -> Result<Self, StartError> {
-        Ok(Self { config: Arc::new(config), clocks, feed: Tail::new(), shards: Vec::new() })
-    }
-
     fn add_shard(&mut self, shard: Shard) -> Result<(), StartError> {
         let poll = Poll::new()?;
         let own_box = ShardBox::new(Waker::new(poll.registry(), WAKE)?);
@@ -263,45 +267,31 @@ impl Starter {
         Ok(())
     }
 
-    /// Starts the threads.
+    fn spawn(
+        &mut self,
+        name: &str,
+        body: impl FnOnce() + Send + 'static,
+    ) -> Result<(), StartError> {
+        self.threads.push(thread::Builder::new().name(name.to_owned()).spawn(body)?);
+        Ok(())
+    }
+
+    /// Starts the threads; from here on clients are served.
     fn start(
-        self,
+        mut self,
         replica: Replica,
-        listener: Option<mio::net::TcpListener>,
-        (address, locks): (Option<SocketAddr>, Vec<DirLock>),
+        listener: Option<TcpListener>,
+        (ends, locks): (Receiver<End>, Vec<DirLock>),
     ) -> Result<Server, StartError> {
-        let Self { config, clocks, feed, shards } = self;
+        let address = listener.as_ref().and_then(|socket| socket.local_addr().ok());
         let (to_replica, replica_mail) = mailbox();
         let (to_log, log_mail) = mailbox();
         let (to_snapshots, snapshot_mail) = mailbox();
         let (to_admin, questions) = mailbox();
-        let (end, ends) = mailbox();
-        let boxes: Vec<_> = shards.iter().map(|(_, _, own_box)| Arc::clone(own_box)).collect();
-        let limits = ConnLimits::new(config.max_client_cnxns, config.max_cnxns);
-        let mut listener =
-            listener.map(|socket| Listener { socket, shards: boxes.clone(), next: 0 });
-        let mut threads = Vec::new();
-        for (shard, poll, own_box) in shards {
-            let end = end.clone();
-            let shard = ShardLoop {
-                shard,
-                poll,
-                own_box,
-                cursor: feed.cursor(),
-                replica: to_replica.clone(),
-                questions: to_admin.clone(),
-                clocks,
-                limits: Arc::clone(&limits),
-                keep_alive: config.client_tcp_keep_alive,
-                listener: listener.take(),
-            };
-            threads.push(spawn("shard", move || {
-                if let Err(error) = shard.run() {
-                    let _ = end.send(End::Fatal(Fatal::Shard(error)));
-                }
-            })?);
-        }
-        drop(to_admin);
+        let feed = Tail::new();
+        let boxes: Vec<_> = self.shards.iter().map(|(_, _, own_box)| Arc::clone(own_box)).collect();
+        let listener = listener.map(|socket| Listener { socket, shards: boxes.clone(), next: 0 });
+        self.start_shards(&feed, listener, (&to_replica, &to_admin))?;
         let replica = ReplicaLoop {
             replica,
             mail: replica_mail,
@@ -309,37 +299,23 @@ impl Starter {
             shards: boxes.clone(),
             log: to_log,
             snapshots: to_snapshots.clone(),
-            clocks,
+            clocks: self.clocks,
         };
-        threads.push(spawn("replica", move || replica.run())?);
-        threads.push(start_log(&config, log_mail, &to_replica, &end)?);
-        let (snap_dir, log_dir) = version_dirs(&config);
-        let snapshots = SnapshotLoop {
-            disk: RealDisk,
-            snap_dir: snap_dir.clone(),
-            log_dir: log_dir.clone(),
-            options: snapshot_options(&config),
-            purge: (config.autopurge_purge_interval_hours > 0).then(|| {
-                let hours = u64::from(config.autopurge_purge_interval_hours);
-                let keep = config.autopurge_snap_retain_count as usize;
-                (keep, Duration::from_secs(hours * 3600))
-            }),
-            mail: snapshot_mail,
-            replica: to_replica.clone(),
-        };
-        // Not waited for: a snapshot that is cut short leaves nothing but a temporary file.
-        spawn("snapshot", move || snapshots.run())?;
+        self.spawn("replica", move || replica.run())?;
+        self.start_log(log_mail, &to_replica)?;
+        self.start_snapshots(snapshot_mail, &to_replica)?;
+        let (snap_dir, log_dir) = version_dirs(&self.config);
         let admin = AdminLoop {
-            config: Arc::clone(&config),
+            config: Arc::clone(&self.config),
             client_port: address.map(|address| address.port()),
             snap_dir,
             log_dir,
             shards: boxes.clone(),
             replica: to_replica.clone(),
             questions,
-            clocks,
+            clocks: self.clocks,
         };
-        threads.push(spawn("admin", move || admin.run())?);
+        self.spawn("admin", move || admin.run())?;
         match address {
             Some(address) => tracing::info!("serving clients on {address}"),
             None => tracing::warn!("no clientPort is set: no client can connect"),
@@ -350,43 +326,89 @@ impl Starter {
             replica: to_replica,
             snapshots: to_snapshots,
             ends,
-            end,
-            threads,
+            end: self.end,
+            threads: self.threads,
             _locks: locks,
         })
     }
-}
 
-fn start_log(
-    config: &Config,
-    mail: std::sync::mpsc::Receiver<Vec<ostler_node::replica::LogOp>>,
-    replica: &Sender<ReplicaMail>,
-    end: &Sender<End>,
-) -> Result<JoinHandle<()>, StartError> {
-    let (fatal, fatals) = mailbox();
-    let log = LogLoop {
-        log: Log::new(RealDisk, config.data_log_dir.join(VERSION_DIR), log_options(config)),
-        mail,
-        replica: replica.clone(),
-        fatal,
-        slow_sync: Duration::from_millis(
-            u64::try_from(config.fsync_warning_threshold_ms).unwrap_or(0),
-        ),
-    };
-    let end = end.clone();
-    spawn("log", move || {
-        log.run();
-        if let Ok(fatal) = fatals.try_recv() {
-            let _ = end.send(End::Fatal(fatal));
+    fn start_shards(
+        &mut self,
+        feed: &Tail,
+        mut listener: Option<Listener>,
+        (replica, questions): (&Sender<ReplicaMail>, &Sender<Question>),
+    ) -> Result<(), StartError> {
+        let limits = ConnLimits::new(self.config.max_client_cnxns, self.config.max_cnxns);
+        for (shard, poll, own_box) in std::mem::take(&mut self.shards) {
+            let shard = ShardLoop {
+                shard,
+                poll,
+                own_box,
+                cursor: feed.cursor(),
+                replica: replica.clone(),
+                questions: questions.clone(),
+                clocks: self.clocks,
+                limits: Arc::clone(&limits),
+                keep_alive: self.config.client_tcp_keep_alive,
+                listener: listener.take(),
+            };
+            let end = self.end.clone();
+            self.spawn("shard", move || {
+                if let Err(error) = shard.run() {
+                    let _ = end.send(End::Fatal(Fatal::Shard(error)));
+                }
+            })?;
         }
-    })
+        Ok(())
+    }
+
+    fn start_log(
+        &mut self,
+        mail: Receiver<Vec<LogOp>>,
+        replica: &Sender<ReplicaMail>,
+    ) -> Result<(), StartError> {
+        let config = &self.config;
+        let (_, log_dir) = version_dirs(config);
+        let slow_sync_ms = u64::try_from(config.fsync_warning_threshold_ms).unwrap_or(0);
+        let log = LogLoop {
+            log: Log::new(RealDisk, log_dir, log_options(config)),
+            mail,
+            replica: replica.clone(),
+            slow_sync: Duration::from_millis(slow_sync_ms),
+        };
+        let end = self.end.clone();
+        self.spawn("log", move || {
+            if let Err(error) = log.run() {
+                let _ = end.send(End::Fatal(Fatal::Log(error)));
+            }
+        })
+    }
+
+    fn start_snapshots(
+        &self,
+        mail: Receiver<SnapshotMail>,
+        replica: &Sender<ReplicaMail>,
+    ) -> Result<(), StartError> {
+        let config = &self.config;
+        let (snap_dir, log_dir) = version_dirs(config);
+        let hours = u64::from(config.autopurge_purge_interval_hours);
+        let keep = config.autopurge_snap_retain_count as usize;
+        let snapshots = SnapshotLoop {
+            disk: RealDisk,
+            snap_dir,
+            log_dir,
+            options: snapshot_options(config),
+            purge: (hours > 0).then(|| (keep, Duration::from_secs(hours * 3600))),
+            mail,
+            replica: replica.clone(),
+        };
+        // Not waited for: a snapshot that is cut short leaves nothing but a temporary file.
+        thread::Builder::new().name("snapshot".to_owned()).spawn(move || snapshots.run())?;
+        Ok(())
+    }
 }
 
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
-    Ok(thread::Builder::new().name(name.to_owned()).spawn(body)?)
-}
-
-fn bind(config: &Config) -> Result<Option<mio::net::TcpListener>, StartError> {
+fn bind(config: &Config) -> Result<Option<TcpListener>, StartError> {
     let Some(port) = config.client_port else { return Ok(None) };
     let host = config.client_port_address.as_deref();
     listen(host, port, config.client_port_listen_backlog).map(Some).map_err(|source| {

@@ -1,9 +1,9 @@
 //! Which connections of this shard wait for which paths.
 //!
 //! Two tables as in ZooKeeper, *data* (left by exists and getData) and *child* (left by
-//! getChildren), share one entry a path, since a path is often watched in both. A watch is one-shot:
-//! firing takes it away. Connections are named by their slot; a connection's watches are taken out
-//! before its slot is used again.
+//! getChildren), share one entry a path, since a path is often watched in both. A watch is
+//! one-shot: firing takes it away. Connections are named by their slot; a connection's watches are
+//! taken out before its slot is used again.
 //!
 //! A connection keeps the numbers of the entries that it stands in, for cleaning up. The list may
 //! also hold numbers of entries that it has left; it is swept before it grows.

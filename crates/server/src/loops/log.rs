@@ -11,7 +11,6 @@ use ostler_disk::log::Log;
 use ostler_node::replica::LogOp;
 use ostler_wire::ids::Zxid;
 
-use crate::boot::Fatal;
 use crate::mail::ReplicaMail;
 
 /// What the log thread works with.
@@ -19,20 +18,17 @@ pub(crate) struct LogLoop<D: Disk> {
     pub(crate) log: Log<D>,
     pub(crate) mail: Receiver<Vec<LogOp>>,
     pub(crate) replica: Sender<ReplicaMail>,
-    pub(crate) fatal: Sender<Fatal>,
     /// `fsync.warningthresholdms`.
     pub(crate) slow_sync: Duration,
 }
 
 impl<D: Disk> LogLoop<D> {
     /// Runs until the replica is gone and everything it sent is on disk.
-    pub(crate) fn run(mut self) {
+    pub(crate) fn run(mut self) -> std::io::Result<()> {
         while let Ok(ops) = self.mail.recv() {
-            if let Err(error) = self.batch(ops) {
-                let _ = self.fatal.send(Fatal::Log(error));
-                return;
-            }
+            self.batch(ops)?;
         }
+        Ok(())
     }
 
     /// Takes what is there, up to a bound, and brings it to disk.
