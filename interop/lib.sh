@@ -11,7 +11,8 @@ PYTHON=$OUT/venv/bin/python
 jvm() {
   # Serial GC and one compiler tier: these programs are short and share the machine.
   # shellcheck disable=SC2086
-  java -XX:+UseSerialGC -Dinterop.log="${INTEROP_LOG:-ERROR}" ${INTEROP_JVM_FLAGS:-} -cp "$(java_classpath)" "$@"
+  java -XX:+UseSerialGC -Dinterop.log="${INTEROP_LOG:-ERROR}" ${INTEROP_JVM_FLAGS:-} \
+    -cp "$(java_classpath)" "$@"
 }
 
 java_classpath() {

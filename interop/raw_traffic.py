@@ -1,7 +1,7 @@
 """Records what a server answers to requests that no well-meant client sends: host:port.
 
-Prints `# case` lines, `C hex` and `S hex` for frames (without length), `R hex` for bytes sent as they
-are, `T text` for an answer that is not framed (escaped), and `E` where the server closed.
+Prints `# case` lines, `C hex` and `S hex` for frames (without length), `R hex` for bytes sent as
+they are, `T text` for an answer that is not framed (escaped), and `E` where the server closed.
 """
 
 import struct
@@ -84,7 +84,7 @@ def handshakes(address):
 def refusals(address):
     connection, _, _ = session(address)
     with connection:
-        case("undecodable bodies: empty getData, create cut short, getData with a path length beyond the frame")
+        case("undecodable bodies: empty getData, create cut short, path length beyond the frame")
         connection.ask(header(1, 4))
         connection.ask(create(2, "/cut")[:20])
         connection.ask(header(3, 4) + struct.pack(">i", 1000) + b"/raw\0")
@@ -97,8 +97,8 @@ def refusals(address):
         connection.ask(header(8, 4) + string("/raw") + b"\0" + b"left over")
         case("create: invalid paths of each kind")
         for xid, path in enumerate(
-            ["foo", "foo/bar", "/a//b", "//a", "/raw/", "/.", "/raw/..", "/nope/.", "/", "", "/a\0b",
-             "/raw/\u0001", "/raw/\ue000", "/raw/\ufffe"], start=20):
+            ["foo", "foo/bar", "/a//b", "//a", "/raw/", "/.", "/raw/..", "/nope/.", "/", "",
+             "/a\0b", "/raw/\u0001", "/raw/\ue000", "/raw/\ufffe"], start=20):
             connection.ask(create(xid, path))
         case("create: flags 7, flags 5 by opcode 1, null acl, acl count -2, unknown scheme")
         connection.ask(create(40, "/f", flags=7))
@@ -124,7 +124,7 @@ def refusals(address):
         connection.ask(header(-(2**31), 3) + string("/raw") + b"\0")
         case("sync of a null path")
         connection.ask(header(50, 9) + string(None))
-        case("requests behind closeSession get no reply")
+        case("a request behind closeSession gets no reply or SESSIONEXPIRED, either of them")
         connection.say(header(51, -11) + b"")
         connection.say(header(52, 3) + string("/raw") + b"\0")
         connection.hear()

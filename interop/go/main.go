@@ -70,7 +70,8 @@ func connect(address string, timeout time.Duration) *connection {
 		made.lock.Unlock()
 		return socket, err
 	}
-	client, events, err := zk.Connect([]string{address}, timeout, zk.WithDialer(dial), zk.WithLogger(quiet{}))
+	servers := []string{address}
+	client, events, err := zk.Connect(servers, timeout, zk.WithDialer(dial), zk.WithLogger(quiet{}))
 	must(err)
 	made.Conn, made.events = client, events
 	awaitState(events, zk.StateHasSession)
@@ -108,7 +109,8 @@ func everyday(c *connection) {
 	step("get, set, exists, children, delete")
 	data, stat, err := c.Get(root + "/p")
 	must(err)
-	expect(string(data) == "one" && stat.Version == 0 && stat.DataLength == 3, "get %q %+v", data, stat)
+	expect(string(data) == "one", "get %q", data)
+	expect(stat.Version == 0 && stat.DataLength == 3, "get %+v", stat)
 	stat, err = c.Set(root+"/p", []byte("two"), 0)
 	must(err)
 	expect(stat.Version == 1, "set %+v", stat)

@@ -1,4 +1,7 @@
-"""Everyday work of kazoo against a server: everyday.py host:port. Ends non-zero at the first surprise."""
+"""Everyday work of kazoo against a server: everyday.py host:port.
+
+Prints a line per step and ends non-zero at the first surprise.
+"""
 
 import logging
 import os

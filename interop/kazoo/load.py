@@ -1,8 +1,8 @@
 """A mixed load, pipelined, over several sessions: load.py host:port seed [operations per session].
 
-With a number of operations it runs to its end, closes all its sessions and must meet no failure of the
-connection. Without one it goes on until the server is gone, leaves its sessions as they are and ends
-with 0; after two minutes it takes the server for one that does not die, and ends with 1.
+With a number of operations it runs to its end, closes all its sessions and must meet no failure of
+the connection. Without one it goes on until the server is gone, leaves its sessions as they are and
+ends with 0; after two minutes it takes the server for one that does not die, and ends with 1.
 Refusals (no node, node exists, bad version ...) are part of the load.
 """
 
@@ -37,6 +37,11 @@ ACLS = (
     [make_digest_acl(*OWNER, all=True), make_acl("ip", "127.0.0.0/8", read=True, write=True)],
 )
 
+WEIGHTS = {
+    "create": 20, "set": 25, "delete": 12, "child": 10, "sequence": 5, "ephemeral": 8, "acl": 5,
+    "multi": 10, "failing": 5,
+}
+
 logging.getLogger("kazoo").setLevel(logging.CRITICAL)
 lost = threading.Event()
 
@@ -60,7 +65,7 @@ def note(result):
 
 
 class Session(threading.Thread):
-    """One session with its own random stream and part of the tree, and a part shared with the others."""
+    """One session with its own random stream, its part of the tree, and one that all share."""
 
     def __init__(self, number):
         super().__init__(daemon=True)
@@ -93,8 +98,7 @@ class Session(threading.Thread):
         node = f"{base}/n{rng.randrange(200)}"
         data = rng.randbytes(rng.choice((0, 10, 100, 2000)))
         kind = rng.choices(
-            ("create", "set", "delete", "child", "sequence", "ephemeral", "acl", "multi", "failing"),
-            (20, 25, 12, 10, 5, 8, 5, 10, 5),
+            tuple(WEIGHTS), tuple(WEIGHTS.values())
         )[0]
         if kind == "create":
             return zk.create_async(node, data, acl=rng.choice(ACLS))

@@ -20,10 +20,16 @@ function connect() {
   });
 }
 
-/** Calls a client method and gives all its results: call(client, "getData", path) -> [data, stat]. */
+/** Calls a client method and gives all its results, as in call(client, "getData", path). */
 function call(client, method, ...parameters) {
   return new Promise((resolve, reject) => {
-    client[method](...parameters, (error, ...results) => (error ? reject(error) : resolve(results)));
+    client[method](...parameters, (error, ...results) => {
+      if (error) {
+        reject(error);
+      } else {
+        resolve(results);
+      }
+    });
   });
 }
 

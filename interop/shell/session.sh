@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Apache's command line shell against a server: session.sh host:port
-# Runs commands.txt below a fresh node and compares what it prints with expected.txt, where times are T,
-# zxids are numbered in the order they first appear, and the owner of ephemerals is SESSION.
+# Apache's command line shell against a server: session.sh host:port Runs commands.txt below a fresh
+# node and compares what it prints with expected.txt, where times are T, zxids are numbered in the
+# order they first appear, and the owner of ephemerals is SESSION.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 top=/shell-$$-$(date +%s)

@@ -36,7 +36,8 @@ import org.apache.curator.retry.RetryNTimes;
 import org.apache.zookeeper.CreateMode;
 
 /** Everyday work of Curator and its recipes against a server: {@code CuratorEveryday host:port}. */
-@SuppressWarnings("deprecation") // TreeCache, PathChildrenCache and NodeCache are what uses one-shot watches.
+// TreeCache, PathChildrenCache and NodeCache are those that use one-shot watches.
+@SuppressWarnings("deprecation")
 public final class CuratorEveryday {
     private final Steps steps = new Steps("curator");
     private final String root = "/curator-" + System.nanoTime();
@@ -142,7 +143,7 @@ public final class CuratorEveryday {
         mine.readLock().acquire();
         expect(theirs.readLock().acquire(Steps.WAIT_S, TimeUnit.SECONDS), "readers share");
         theirs.readLock().release();
-        expect(!theirs.writeLock().acquire(100, TimeUnit.MILLISECONDS), "a reader keeps writers out");
+        expect(!theirs.writeLock().acquire(100, TimeUnit.MILLISECONDS), "a reader blocks writers");
         mine.readLock().release();
         expect(theirs.writeLock().acquire(Steps.WAIT_S, TimeUnit.SECONDS), "then the writer");
         theirs.writeLock().release();

@@ -34,20 +34,22 @@ import org.apache.zookeeper.txn.TxnDigest;
  * DataDir snapshot DIR ZXID OUT  writes OUT/snapshot.ZXID of the state right after ZXID (hex)
  * </pre>
  *
- * <p>DIR itself is never touched: Apache's loader deletes and creates files, so it gets a copy. Every
- * txn digest is compared with the digest of Apache's tree; a mismatch or a missing one ends the program
- * with 1. Run it with {@code -Dzookeeper.extendedTypesEnabled=true} where there are TTL nodes, or they are
- * taken for ephemerals.
+ * <p>DIR itself is never touched: Apache's loader deletes and creates files, so it gets a copy.
+ * Every txn digest is compared with the digest of Apache's tree; a mismatch or a missing one ends
+ * the program with 1. Run it with {@code -Dzookeeper.extendedTypesEnabled=true} where there are TTL
+ * nodes, or they are taken for ephemerals.
  *
- * <p>Dump lines: {@code path czxid mzxid pzxid ctime mtime version cversion aversion owner data acl} with
- * the stored cversion, zxids and owner in hex, data as hex, {@code -} (empty) or {@code null}, acl as
- * {@code scheme:id:perms,...}; then {@code session 0xID TIMEOUT}; then {@code digest DECIMAL zxid HEX}.
+ * <p>Dump lines: {@code path czxid mzxid pzxid ctime mtime version cversion aversion owner data
+ * acl} with the stored cversion, zxids and owner in hex, data as hex, {@code -} (empty) or {@code
+ * null}, acl as {@code scheme:id:perms,...}; then {@code session 0xID TIMEOUT}; then {@code digest
+ * DECIMAL zxid HEX}.
  */
 public final class DataDir {
     private final DataTree tree = new DataTree();
     private final ConcurrentHashMap<Long, Integer> sessions = new ConcurrentHashMap<>();
     private final List<Long> mismatches = new ArrayList<>();
-    // Found at a snapshot's own digest; only those reached by replay (a fuzzy snapshot) are let pass.
+    // Found at a snapshot's own digest; only those reached by replay (a fuzzy snapshot) are let
+    // pass.
     private final List<Long> snapshotMismatches = new ArrayList<>();
     private long firstZxid = Long.MAX_VALUE;
     private int txns;
@@ -80,16 +82,17 @@ public final class DataDir {
         for (Path only : snapshots) {
             System.err.println("from " + only.getFileName() + ":");
             if (!loads(copy(directory, only::equals))) {
-                // Apache's server writes to the final name, so a kill can leave one short; who calls
-                // this program knows whether that may be.
+                // Apache's server writes to the final name, so a kill can leave one short; who
+                // calls this program knows whether that may be.
                 System.err.println("cut short");
                 continue;
             }
-            List<String> lines = load(copy(directory, file -> !isSnapshot(file) || file.equals(only)));
+            List<String> lines =
+                load(copy(directory, file -> !isSnapshot(file) || file.equals(only)));
             if (newest == null) {
                 newest = lines;
             } else if (!newest.equals(lines)) {
-                throw new IllegalStateException("another tree from " + only + " than from the newest");
+                throw new IllegalStateException("not the tree of the newest: " + only);
             }
         }
         if (newest == null) {
@@ -140,8 +143,8 @@ public final class DataDir {
 
     private void restore(FileTxnSnapLog files) throws IOException {
         tree.addDigestWatcher(zxid -> {
-            // A snapshot taken while txns are applied can hold one more than its digest counts. It is
-            // only there in a server that walks the tree while it changes, and replay mends it.
+            // A snapshot taken while txns are applied can hold one more than its digest counts. It
+            // is only there in a server that walks the tree while it changes, and replay mends it.
             boolean ofSnapshot = tree.getDigestFromLoadedSnapshot() != null;
             (ofSnapshot ? snapshotMismatches : mismatches).add(zxid);
         });
@@ -158,7 +161,7 @@ public final class DataDir {
         });
     }
 
-    /** A second opinion beside Apache's own comparison, which must not be off without our notice. */
+    /** A second opinion beside Apache's own comparison, which might be off without our notice. */
     private void check(long zxid, TxnDigest digest) {
         boolean fuzzy = tree.getDigestFromLoadedSnapshot() != null;
         if (!fuzzy) {

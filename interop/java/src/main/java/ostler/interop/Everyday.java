@@ -84,7 +84,8 @@ public final class Everyday {
         equal(client.getSessionId(), stat.getEphemeralOwner());
         name = client.create(root + "/es-", null, OPEN, CreateMode.EPHEMERAL_SEQUENTIAL);
         equal(root + "/es-0000000003", name);
-        refused(Code.NODEEXISTS, () -> client.create(root + "/p", null, OPEN, CreateMode.PERSISTENT));
+        refused(Code.NODEEXISTS,
+            () -> client.create(root + "/p", null, OPEN, CreateMode.PERSISTENT));
         refused(Code.NONODE, () -> client.create(root + "/n/x", null, OPEN, CreateMode.PERSISTENT));
         refused(Code.NOCHILDRENFOREPHEMERALS,
             () -> client.create(root + "/e/x", null, OPEN, CreateMode.PERSISTENT));
@@ -204,7 +205,7 @@ public final class Everyday {
     }
 
     private void pipelined() throws Exception {
-        steps.step("1,000 operations in flight are answered in order, reads see the writes before them");
+        steps.step("1,000 operations in flight: answered in order, reads see earlier writes");
         String path = root + "/fast";
         client.create(path, data("0"), OPEN, CreateMode.PERSISTENT);
         List<String> answers = Collections.synchronizedList(new ArrayList<>());

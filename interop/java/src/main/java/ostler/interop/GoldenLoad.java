@@ -17,12 +17,13 @@ import org.apache.zookeeper.data.Stat;
 /**
  * A small load with every txn type that a standalone server can log: {@code GoldenLoad host:port}.
  *
- * <p>The server needs {@code extendedTypesEnabled} and a short container check interval. Two sessions
- * are left open with ephemerals; the process just ends, so they are still in the data directory when
- * the server is killed right after.
+ * <p>The server needs {@code extendedTypesEnabled} and a short container check interval. Two
+ * sessions are left open with ephemerals; the process just ends, so they are still in the data
+ * directory when the server is killed right after.
  */
 public final class GoldenLoad {
     private static final List<ACL> OPEN = Ids.OPEN_ACL_UNSAFE;
+    private static final long DAY_MS = 86_400_000;
 
     private GoldenLoad() {
     }
@@ -93,8 +94,9 @@ public final class GoldenLoad {
         client.create("/e/first", data("e"), OPEN, CreateMode.EPHEMERAL);
         client.create("/c/kept", data("container"), OPEN, CreateMode.CONTAINER);
         client.create("/c/kept/child", null, OPEN, CreateMode.PERSISTENT);
-        client.create("/ttl/kept", data("t"), OPEN, CreateMode.PERSISTENT_WITH_TTL, stat, 86_400_000L);
-        client.create("/ttl/s-", null, OPEN, CreateMode.PERSISTENT_SEQUENTIAL_WITH_TTL, stat, 86_400_000L);
+        client.create("/ttl/kept", data("t"), OPEN, CreateMode.PERSISTENT_WITH_TTL, stat, DAY_MS);
+        client.create(
+            "/ttl/s-", null, OPEN, CreateMode.PERSISTENT_SEQUENTIAL_WITH_TTL, stat, DAY_MS);
     }
 
     private static void changes(ZooKeeper client) throws Exception {
@@ -120,7 +122,7 @@ public final class GoldenLoad {
             Op.create("/m/e", null, OPEN, CreateMode.EPHEMERAL),
             Op.create("/m/s-", data("s"), OPEN, CreateMode.PERSISTENT_SEQUENTIAL),
             Op.create("/m/c", data("c"), OPEN, CreateMode.CONTAINER),
-            Op.create("/m/t", data("t"), OPEN, CreateMode.PERSISTENT_WITH_TTL, 86_400_000L),
+            Op.create("/m/t", data("t"), OPEN, CreateMode.PERSISTENT_WITH_TTL, DAY_MS),
             Op.setData("/m", data("in the same multi"), 0),
             Op.check("/m", 1),
             Op.create("/m/gone", null, OPEN, CreateMode.PERSISTENT),
@@ -135,7 +137,8 @@ public final class GoldenLoad {
             // Logged as a multi of errors.
         }
         client.multi(List.of());
-        client.create("/m/s-", data("after the failed one"), OPEN, CreateMode.PERSISTENT_SEQUENTIAL);
+        byte[] after = data("after the failed one");
+        client.create("/m/s-", after, OPEN, CreateMode.PERSISTENT_SEQUENTIAL);
     }
 
     private interface Call {

@@ -86,7 +86,8 @@ import org.apache.zookeeper.txn.TxnHeader;
  * Prints the bytes that Apache's own record classes make of known field values.
  *
  * <p>Each vector is two lines: {@code # field values} and {@code kind name hex}. Bodies are without
- * frame length and without header; {@code entry} is one whole log record body (header, txn, digest).
+ * frame length and without header; {@code entry} is one whole log record body (header, txn,
+ * digest).
  */
 public final class Records {
     private static final HexFormat HEX = HexFormat.of();
@@ -111,8 +112,10 @@ public final class Records {
     }
 
     public static void main(String[] arguments) throws IOException {
-        System.out.println("# Bytes of Apache ZooKeeper 3.9.5's own record classes; made by interop/capture.");
-        System.out.println("# Each vector: a line with the field values, then: kind name hex ('-' = no bytes).");
+        System.out.println(
+            "# Bytes of Apache ZooKeeper 3.9.5's own record classes; made by interop/capture.");
+        System.out.println(
+            "# Each vector: a line with the field values, then: kind name hex ('-' = no bytes).");
         parts();
         connect();
         headers();
@@ -147,16 +150,18 @@ public final class Records {
         print("connectRequest", "new", fresh);
         print("connectRequest", "reattach", again);
         print("connectRequest", "nullPassword", new ConnectRequest(0, 0, 30000, 0, null, false));
-        printHex("connectRequest", "old", describe(fresh) + " without the readOnly byte", bytes(archive -> {
-            archive.writeInt(0, "protocolVersion");
-            archive.writeLong(0, "lastZxidSeen");
-            archive.writeInt(30000, "timeOut");
-            archive.writeLong(0, "sessionId");
-            archive.writeBuffer(new byte[16], "passwd");
-        }));
+        printHex("connectRequest", "old", describe(fresh) + " without the readOnly byte",
+            bytes(archive -> {
+                archive.writeInt(0, "protocolVersion");
+                archive.writeLong(0, "lastZxidSeen");
+                archive.writeInt(30000, "timeOut");
+                archive.writeLong(0, "sessionId");
+                archive.writeBuffer(new byte[16], "passwd");
+            }));
         ConnectResponse accepted = new ConnectResponse(0, 10000, SESSION, PASSWORD, false);
         print("connectResponse", "accepted", accepted);
-        print("connectResponse", "readOnly", new ConnectResponse(0, 10000, SESSION, PASSWORD, true));
+        print("connectResponse", "readOnly",
+            new ConnectResponse(0, 10000, SESSION, PASSWORD, true));
         print("connectResponse", "expired", new ConnectResponse(0, 0, 0, new byte[16], false));
         printHex("connectResponse", "old", describe(accepted) + " without the readOnly byte",
             bytes(archive -> {
@@ -204,7 +209,8 @@ public final class Records {
     private static void writeRequests() throws IOException {
         for (CreateMode mode : CreateMode.values()) {
             if (!mode.isTTL()) {
-                print("request", "create." + mode.name(), new CreateRequest("/a", HELLO, OPEN, mode.toFlag()));
+                print("request", "create." + mode.name(),
+                    new CreateRequest("/a", HELLO, OPEN, mode.toFlag()));
             }
         }
         print("request", "create.nullData", new CreateRequest("/a", null, OPEN, 0));
@@ -218,7 +224,8 @@ public final class Records {
         print("request", "setACL.empty", new SetACLRequest("/a", List.of(), -1));
         print("request", "reconfig", new ReconfigRequest(
             "server.4=h4:2888:3888:participant;2181", "1,2", null, -1));
-        print("request", "auth", new AuthPacket(0, "digest", "u:p".getBytes(StandardCharsets.UTF_8)));
+        print("request", "auth",
+            new AuthPacket(0, "digest", "u:p".getBytes(StandardCharsets.UTF_8)));
         print("request", "sasl", new GetSASLRequest(HEX.parseHex("0102ff")));
     }
 
@@ -276,7 +283,8 @@ public final class Records {
         done.add(new OpResult.SetDataResult(STAT));
         done.add(new OpResult.CheckResult());
         done.add(new OpResult.DeleteResult());
-        print("reply", "multi", done, "create /a; create2 /a/c with stat; setData stat; check; delete");
+        print("reply", "multi", done,
+            "create /a; create2 /a/c with stat; setData stat; check; delete");
 
         MultiResponse failed = new MultiResponse();
         for (int code : new int[] {0, 0, -103, -2, -2}) {
@@ -298,12 +306,14 @@ public final class Records {
             text.append(text.length() == 0 ? "" : "; ").append("type=").append(op.getType())
                 .append(' ').append(describe(op.toRequestRecord()));
         }
-        print("request", name, new MultiOperationRecord(ops), text.length() == 0 ? "no ops" : text.toString());
+        print("request", name, new MultiOperationRecord(ops),
+            text.length() == 0 ? "no ops" : text.toString());
     }
 
     private static void transactions() throws IOException {
         print("txnHeader", "create", new TxnHeader(SESSION, 7, ZXID, TIME, OpCode.create));
-        print("txnHeader", "createSession", new TxnHeader(SESSION, 0, ZXID, TIME, OpCode.createSession));
+        print("txnHeader", "createSession",
+            new TxnHeader(SESSION, 0, ZXID, TIME, OpCode.createSession));
         print("txnDigest", "digest", new TxnDigest(2, 0x1_51C6_D660L));
         print("txn", "1.create", new CreateTxn("/a", HELLO, OPEN, false, 1));
         print("txn", "1.create.ephemeral", new CreateTxn("/a/e0000000004", null, MIXED, true, 5));
@@ -358,7 +368,8 @@ public final class Records {
         entry("create.v0", OpCode.create, 1, new CreateTxnV0("/a", HELLO, OPEN, false), null);
         entry("error", OpCode.error, 2, new ErrorTxn(-101), null);
         entry("multi", OpCode.multi, 3, new MultiTxn(goodSubs()), digest);
-        entry("closeSession", OpCode.closeSession, 4, new CloseSessionTxn(List.of("/a/e1")), digest);
+        entry("closeSession", OpCode.closeSession, 4,
+            new CloseSessionTxn(List.of("/a/e1")), digest);
         entry("closeSession.old", OpCode.closeSession, 4, null, null);
     }
 
@@ -382,13 +393,15 @@ public final class Records {
         print(kind, name, record, describe(record));
     }
 
-    private static void print(String kind, String name, Record record, String text) throws IOException {
+    private static void print(String kind, String name, Record record, String text)
+        throws IOException {
         printHex(kind, name, text, bytes(archive -> record.serialize(archive, "record")));
     }
 
     private static void printHex(String kind, String name, String text, byte[] bytes) {
         System.out.println("# " + text);
-        System.out.println(kind + " " + name + " " + (bytes.length == 0 ? "-" : HEX.formatHex(bytes)));
+        String hex = bytes.length == 0 ? "-" : HEX.formatHex(bytes);
+        System.out.println(kind + " " + name + " " + hex);
     }
 
     private interface Body {

@@ -27,8 +27,8 @@ import org.apache.zookeeper.data.Stat;
  * Records what Apache's Java client and a server say to each other: {@code Traffic host:port dir
  * [scenario ...]}.
  *
- * <p>One file per scenario, {@code traffic-NAME.txt}: {@code # step} comments, then {@code C hex} and
- * {@code S hex} frames (without length) in the order the proxy saw them.
+ * <p>One file per scenario, {@code traffic-NAME.txt}: {@code # step} comments, then {@code C hex}
+ * and {@code S hex} frames (without length) in the order the proxy saw them.
  */
 public final class Traffic {
     private static final byte[] ONE = "one".getBytes(StandardCharsets.UTF_8);
@@ -156,7 +156,8 @@ public final class Traffic {
 
     private void multi() throws Exception {
         client.create("/m", ONE, Ids.OPEN_ACL_UNSAFE, CreateMode.PERSISTENT);
-        proxy.comment("multi that succeeds: create, sequential create, ephemeral, setData, check, delete");
+        proxy.comment(
+            "multi that succeeds: create, sequential create, ephemeral, setData, check, delete");
         client.multi(List.of(
             Op.create("/m/a", ONE, Ids.OPEN_ACL_UNSAFE, CreateMode.PERSISTENT),
             Op.create("/m/s-", null, Ids.OPEN_ACL_UNSAFE, CreateMode.PERSISTENT_SEQUENTIAL),
@@ -185,7 +186,8 @@ public final class Traffic {
         proxy.comment("create with CREATOR_ALL_ACL, getACL");
         client.create("/acl", ONE, Ids.CREATOR_ALL_ACL, CreateMode.PERSISTENT);
         client.getACL("/acl", new Stat());
-        proxy.comment("setACL adds world:anyone:r and ip:127.0.0.1/8:rw, getACL, setACL wrong version");
+        proxy.comment(
+            "setACL adds world:anyone:r and ip:127.0.0.1/8:rw, getACL, setACL wrong version");
         List<ACL> more = Arrays.asList(
             new ACL(31, new Id("digest", "u:Jq7wMyA/w2Vd5WIDAKdu4OIIFEQ=")),
             new ACL(1, Ids.ANYONE_ID_UNSAFE),
@@ -193,7 +195,8 @@ public final class Traffic {
         client.setACL("/acl", more, 0);
         client.getACL("/acl", null);
         refused(() -> client.setACL("/acl", more, 5));
-        proxy.comment("a second client without auth: getData ok, delete of a child refused, getACL redacted");
+        proxy.comment(
+            "a second client without auth: getData ok, create of a child refused, getACL redacted");
         ZooKeeper stranger = connect(30000);
         stranger.getData("/acl", false, null);
         refused(() -> stranger.create("/acl/x", ONE, Ids.OPEN_ACL_UNSAFE, CreateMode.PERSISTENT));
@@ -211,7 +214,8 @@ public final class Traffic {
         refused(() -> client.delete("/none", -1));
         refused(() -> client.setACL("/none", Ids.OPEN_ACL_UNSAFE, -1));
         refused(() -> client.create("/none/c", ONE, Ids.OPEN_ACL_UNSAFE, CreateMode.PERSISTENT));
-        proxy.comment("NODEEXISTS, BADVERSION, NOTEMPTY, NOCHILDRENFOREPHEMERALS, INVALIDACL, BADARGUMENTS");
+        proxy.comment("NODEEXISTS, BADVERSION, NOTEMPTY, NOCHILDRENFOREPHEMERALS, INVALIDACL,"
+            + " BADARGUMENTS");
         client.create("/err", ONE, Ids.OPEN_ACL_UNSAFE, CreateMode.PERSISTENT);
         client.create("/err/e", ONE, Ids.OPEN_ACL_UNSAFE, CreateMode.EPHEMERAL);
         refused(() -> client.create("/err", ONE, Ids.OPEN_ACL_UNSAFE, CreateMode.PERSISTENT));
@@ -227,7 +231,8 @@ public final class Traffic {
         client.create("/r", ONE, Ids.OPEN_ACL_UNSAFE, CreateMode.PERSISTENT);
         client.create("/r/gone", ONE, Ids.OPEN_ACL_UNSAFE, CreateMode.PERSISTENT);
         client.addAuthInfo("digest", "u:p".getBytes(StandardCharsets.UTF_8));
-        proxy.comment("watches: data /r, data /r/gone, exists /r/new, children /r, data /zookeeper");
+        proxy.comment(
+            "watches: data /r, data /r/gone, exists /r/new, children /r, data /zookeeper");
         client.getData("/r", true, null);
         client.getData("/r/gone", true, null);
         client.exists("/r/new", true);
@@ -288,8 +293,8 @@ public final class Traffic {
         proxy.comment("removeWatches of any kind at /l");
         client.removeAllWatches("/l", Watcher.WatcherType.Any, false);
         proxy.comment("createTTL while TTL nodes are off");
-        refused(() -> client.create("/ttl", ONE, Ids.OPEN_ACL_UNSAFE, CreateMode.PERSISTENT_WITH_TTL,
-            new Stat(), 1000));
+        refused(() -> client.create("/ttl", ONE, Ids.OPEN_ACL_UNSAFE,
+            CreateMode.PERSISTENT_WITH_TTL, new Stat(), 1000));
     }
 
     private interface Call {

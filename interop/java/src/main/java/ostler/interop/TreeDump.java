@@ -20,8 +20,8 @@ import org.apache.zookeeper.data.Stat;
 /**
  * What a running server shows of its tree and sessions: {@code TreeDump host:port [user:password]}.
  *
- * <p>The same lines as {@link DataDir} prints offline: a line per node, and
- * {@code session 0xID} for each session of the four-letter word {@code dump} but this program's own.
+ * <p>The same lines as {@link DataDir} prints offline: a line per node, and {@code session 0xID}
+ * for each session of the four-letter word {@code dump} but this program's own.
  */
 public final class TreeDump {
     private static final Pattern SESSION = Pattern.compile("^\\s*0x([0-9a-f]+)", Pattern.MULTILINE);
@@ -56,7 +56,8 @@ public final class TreeDump {
         List<String> children = client.getChildren(path, false, again);
         List<ACL> acl = client.getACL(path, again);
         if (!again.equals(stat) || stat.getNumChildren() != children.size()) {
-            throw new IllegalStateException(path + " does not stand still: " + stat + again + children);
+            throw new IllegalStateException(
+                path + " does not stand still: " + stat + again + children);
         }
         if (stat.getDataLength() != (data == null ? 0 : data.length)) {
             throw new IllegalStateException(path + " has another length than its Stat says");
