@@ -29,6 +29,7 @@ pub(crate) struct SnapshotLoop<D: Disk> {
 impl<D: Disk> SnapshotLoop<D> {
     /// Runs until it is told to stop or the replica is gone.
     pub(crate) fn run(self) {
+        yield_to_others();
         let mut next_purge = Instant::now();
         loop {
             let mail = match self.purge {
@@ -78,3 +79,14 @@ impl<D: Disk> SnapshotLoop<D> {
         }
     }
 }
+
+/// Where cores are few, requests go before snapshots.
+fn yield_to_others() {
+    let own = rustix::thread::gettid();
+    if let Err(error) = rustix::process::setpriority_process(Some(own), NICENESS) {
+        tracing::debug!("cannot lower the priority of the snapshot thread: {error}");
+    }
+}
+
+/// Enough to stand back, not so much that a busy machine never gets a snapshot done.
+const NICENESS: i32 = 10;
