@@ -68,9 +68,8 @@ public final class CuratorEveryday {
     }
 
     /**
-     * The one place that decides on container parents: Curator makes the parents of its recipes'
-     * nodes as containers (opcode 19) when the client library can, and does not fall back when the
-     * server cannot.
+     * As stock as Curator comes: it makes the parents of its recipes' nodes as containers, and asks
+     * the server about watches (checkWatches) whenever a recipe gives one up.
      */
     private static CuratorFramework connect(String server) throws Exception {
         CuratorFramework client = CuratorFrameworkFactory.builder()
@@ -78,7 +77,6 @@ public final class CuratorEveryday {
             .sessionTimeoutMs(10000)
             .connectionTimeoutMs(10000)
             .retryPolicy(new RetryOneTime(100))
-            .dontUseContainerParents()
             .build();
         client.start();
         expect(client.blockUntilConnected(Steps.WAIT_S, TimeUnit.SECONDS), "connected");
