@@ -109,6 +109,10 @@ impl<D: Disk> Log<D> {
         if let Some(last) = self.last_appended.filter(|last| *last >= zxid) {
             tracing::warn!("logging zxid {zxid} after {last}");
         }
+        if body.len() > self.options.max_record_bytes {
+            let (length, max) = (body.len(), self.options.max_record_bytes);
+            tracing::warn!("zxid {zxid} has {length} bytes; a start needs jute.maxbuffer > {max}");
+        }
         self.last_appended = Some(zxid);
         let batch = &mut self.batch;
         batch.first.get_or_insert(zxid);
@@ -128,6 +132,7 @@ impl<D: Disk> Log<D> {
         if let Some((kind, message)) = &self.failure {
             return Err(io::Error::new(*kind, format!("the log failed earlier: {message}")));
         }
+        self.last_sync = Duration::ZERO;
         let mut batch = std::mem::take(&mut self.batch);
         let written = self.write_batch(&mut batch);
         if let Err(error) = &written {
@@ -162,7 +167,7 @@ impl<D: Disk> Log<D> {
         self.left_bytes + self.file.as_ref().map_or(0, |file| file.len)
     }
 
-    /// How long the disk took over the last commit.
+    /// How long the disk took to sync the last commit.
     #[must_use]
     pub fn last_sync(&self) -> Duration {
         self.last_sync

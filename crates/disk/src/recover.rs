@@ -146,8 +146,8 @@ pub enum RecoverError {
     /// A log cannot be read.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// The traces of a crash could not be removed.
-    #[error("cannot put {} right after a crash: {source}", path.display())]
+    /// What was read could not be made durable, or the traces of a crash not be removed.
+    #[error("cannot write to {}: {source}", path.display())]
     Repair {
         /// The file or directory.
         path: PathBuf,
@@ -294,7 +294,7 @@ fn repair<D: Disk>(
         file.set_len(torn.offset).map_err(at(&torn.path))?;
     }
     for path in logs.read.iter().chain(snapshot.map(|file| &file.path)) {
-        let mut file = disk.open_writable(path).map_err(at(path))?;
+        let mut file = disk.open(path).map_err(at(path))?;
         file.sync_all().map_err(at(path))?;
     }
     for path in &logs.hollow {

@@ -180,7 +180,7 @@ fn crash_everywhere(seed: u64) {
 
 #[test]
 fn nothing_acknowledged_is_lost_wherever_the_power_fails() {
-    (0..12).for_each(crash_everywhere);
+    (0..8).for_each(crash_everywhere);
 }
 
 /// After `kill -9` the page cache still holds what was not synced. The next server tells clients

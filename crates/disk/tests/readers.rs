@@ -111,14 +111,20 @@ proptest! {
     }
 
     #[test]
-    fn random_bytes_are_no_file(name in prop::sample::select(&NAMES[..]), bytes in vec(any::<u8>(), 0..600)) {
+    fn random_bytes_are_no_file(
+        name in prop::sample::select(&NAMES[..]),
+        bytes in vec(any::<u8>(), 0..600),
+    ) {
         let disk = disk_with_dir();
         disk.put(&path(name), &bytes);
         read_in_every_way(&disk, name);
     }
 
     #[test]
-    fn random_bytes_behind_a_good_header(name in prop::sample::select(&NAMES[..]), bytes in vec(any::<u8>(), 0..600)) {
+    fn random_bytes_behind_a_good_header(
+        name in prop::sample::select(&NAMES[..]),
+        bytes in vec(any::<u8>(), 0..600),
+    ) {
         let disk = disk_with_dir();
         let header = sample(name).into_iter().take(16);
         disk.put(&path(name), &header.chain(bytes).collect::<Vec<u8>>());
