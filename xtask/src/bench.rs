@@ -22,6 +22,7 @@ const USAGE: &str = "usage: cargo xtask bench [option ...]
   --servers NAME,... apache, ostler or both (both)
   --seconds N        measured time of each load (10)
   --warmup N         time before it, for the sake of Java's compiler (5)
+  --repeat N         runs of each row, in turn for each server; the best counts (1)
   --count N          znodes of the large rows (1000000)
   --ostler FILE      the binary (target/release/ostler, built if it is missing)
   --dir DIR          where the servers keep their data (the system's temporary directory)
@@ -34,6 +35,7 @@ struct Options {
     servers: Vec<Kind>,
     seconds: f64,
     warmup: f64,
+    repeat: u32,
     count: u64,
     place: Place,
 }
@@ -60,17 +62,31 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     table.push_str(if compared { " factor |\n|---|---|---|---|\n" } else { "\n|---|---|\n" });
     for row in &options.rows {
         eprintln!("{}", row.title);
-        let mut cells = Vec::new();
-        for kind in &options.servers {
-            let cell = row.measure(*kind, &options)?;
-            eprintln!("  {:<7} {}", kind.name(), cell.text);
-            cells.push(cell);
-        }
-        table.push_str(&line(row, &cells));
+        table.push_str(&line(row, &measure(row, &options)?));
     }
     million::forget(&options);
     print(&format!("{}\n\n{table}", machine()));
     Ok(())
+}
+
+/// The best result of each server. The servers take turns, so that what else the machine does
+/// meets both.
+fn measure(row: &Row, options: &Options) -> Result<Vec<Cell>> {
+    let mut best: Vec<Option<Cell>> = options.servers.iter().map(|_| None).collect();
+    let repeat = if row.is_repeatable() { options.repeat.max(1) } else { 1 };
+    for _ in 0..repeat {
+        for (kind, best) in options.servers.iter().zip(&mut best) {
+            let cell = row.measure(*kind, options)?;
+            eprintln!("  {:<7} {}", kind.name(), cell.text);
+            let is_better = best.as_ref().is_none_or(|best| {
+                if row.higher_is_better { cell.value > best.value } else { cell.value < best.value }
+            });
+            if is_better {
+                *best = Some(cell);
+            }
+        }
+    }
+    Ok(best.into_iter().flatten().collect())
 }
 
 fn line(row: &Row, cells: &[Cell]) -> String {
@@ -99,6 +115,7 @@ fn parse(arguments: &[String]) -> Result<Options> {
         servers: vec![Kind::Apache, Kind::Ostler],
         seconds: 10.0,
         warmup: 5.0,
+        repeat: 1,
         count: 1_000_000,
         place: Place {
             ostler: target.join("release/ostler"),
@@ -132,6 +149,7 @@ fn parse(arguments: &[String]) -> Result<Options> {
             }
             "--seconds" => options.seconds = value.parse().context("--seconds takes a number")?,
             "--warmup" => options.warmup = value.parse().context("--warmup takes a number")?,
+            "--repeat" => options.repeat = value.parse().context("--repeat takes a number")?,
             "--count" => options.count = value.parse().context("--count takes a number")?,
             "--ostler" => options.place.ostler = PathBuf::from(value),
             "--dir" => options.place.dir = PathBuf::from(value).join("ostler-bench"),

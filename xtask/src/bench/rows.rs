@@ -98,6 +98,11 @@ const fn rate(name: &'static str, title: &'static str, load: &'static [&'static 
 }
 
 impl Row {
+    /// Whether running it again changes nothing for the rows after it.
+    pub(super) fn is_repeatable(&self) -> bool {
+        !matches!(self.what, What::Million(_))
+    }
+
     /// Runs the row on one server.
     pub(super) fn measure(&self, kind: Kind, options: &Options) -> Result<Cell> {
         if let What::Million(question) = &self.what {

@@ -120,10 +120,33 @@ impl<'p> Server<'p> {
             .with_context(|| format!("{} cannot be started", setup.kind.name()))?;
         let address = format!("127.0.0.1:{port}");
         let mut server = Self { child, address, place, start_taken: Duration::ZERO };
-        let patience = PATIENCE.as_secs().to_string();
-        server.bench(&["--workload", "ready", "--duration", &patience])?;
+        server.wait_until_ready().with_context(|| {
+            format!("{} does not start; see {}", setup.kind.name(), dir.display())
+        })?;
         server.start_taken = started.elapsed();
         Ok(server)
+    }
+
+    /// Waits for the first read, or for the end of the server.
+    fn wait_until_ready(&mut self) -> Result<()> {
+        let mut ready = Command::new(&self.place.ostler)
+            .args(["bench", "--workload", "ready", "--server", &self.address])
+            .args(["--duration", &PATIENCE.as_secs().to_string()])
+            .stdout(Stdio::null())
+            .spawn()
+            .context("the ostler binary cannot be started")?;
+        loop {
+            if let Some(status) = ready.try_wait()? {
+                ensure!(status.success(), "it serves nothing");
+                return Ok(());
+            }
+            if let Some(status) = self.child.try_wait()? {
+                ready.kill()?;
+                ready.wait()?;
+                bail!("it ended with {status}");
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     pub(super) fn pid(&self) -> u32 {
