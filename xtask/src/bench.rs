@@ -61,8 +61,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let compared = options.servers.len() == 2;
     table.push_str(if compared { " factor |\n|---|---|---|---|\n" } else { "\n|---|---|\n" });
     for row in &options.rows {
-        eprintln!("{}", row.title);
-        table.push_str(&line(row, &measure(row, &options)?));
+        eprintln!("{}", title(row, &options));
+        let cells = measure(row, &options)?;
+        table.push_str(&line(row, &title(row, &options), &cells));
     }
     million::forget(&options);
     print(&format!("{}\n\n{table}", machine()));
@@ -89,8 +90,12 @@ fn measure(row: &Row, options: &Options) -> Result<Vec<Cell>> {
     Ok(best.into_iter().flatten().collect())
 }
 
-fn line(row: &Row, cells: &[Cell]) -> String {
-    let mut line = format!("| {} |", row.title);
+fn title(row: &Row, options: &Options) -> String {
+    row.title.replace("1,000,000", &thousands(options.count as f64))
+}
+
+fn line(row: &Row, title: &str, cells: &[Cell]) -> String {
+    let mut line = format!("| {title} |");
     for cell in cells {
         line.push_str(&format!(" {} |", cell.text));
     }
