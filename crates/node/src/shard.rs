@@ -448,7 +448,9 @@ impl Shard {
         self.counters.responses.add(bytes - frame::PREFIX_BYTES);
     }
 
+    /// Notes a request, which may have waited since its bytes came.
     fn touch(&mut self, at: Clock, conn: &mut Conn) {
+        conn.last_active = at.now;
         if !conn.touched {
             conn.touched = true;
             self.touched.push(conn.id);
