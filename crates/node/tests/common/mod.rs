@@ -69,6 +69,8 @@ pub(crate) struct World {
     /// Everything published since the start, and how far each shard has come.
     feed: Vec<Arc<Commit>>,
     cursors: Vec<usize>,
+    /// Everything published by this process and those before it.
+    pub(crate) published: Vec<Arc<Commit>>,
     /// On disk.
     pub(crate) durable: Vec<Record>,
     /// Handed to the log and not yet on disk.
@@ -96,6 +98,7 @@ impl World {
             mailboxes: (0..shards).map(|_| VecDeque::new()).collect(),
             feed: Vec::new(),
             cursors: vec![0; shards],
+            published: Vec::new(),
             durable: Vec::new(),
             unsynced: VecDeque::new(),
             snapshots: Vec::new(),
@@ -296,7 +299,7 @@ impl World {
                 busy |= !held.feed.contains(&shard) && self.carry_commit(shard);
             }
             for link in (0..self.links.len()).map(LinkId) {
-                busy |= self.carry_out(link, usize::MAX);
+                busy |= !held.output && self.carry_out(link, usize::MAX);
             }
             if !busy {
                 return;
@@ -317,11 +320,6 @@ impl World {
     pub(crate) fn stalled(&self) -> Vec<LinkId> {
         let stalled = |link: &Link| !link.closed && !link.to_server.is_empty();
         (0..self.links.len()).filter(|i| stalled(&self.links[*i])).map(LinkId).collect()
-    }
-
-    /// Commits that were published since the start.
-    pub(crate) fn published(&self) -> &[Arc<Commit>] {
-        &self.feed
     }
 
     fn close(&mut self, id: LinkId) {
@@ -404,7 +402,9 @@ impl World {
             assert_eq!(zxid, expected, "one transaction at a time");
         }
         assert!(commit.zxid == Zxid::NONE || commit.zxid == zxid);
-        self.feed.push(Arc::new(commit));
+        let commit = Arc::new(commit);
+        self.feed.push(Arc::clone(&commit));
+        self.published.push(commit);
     }
 }
 
@@ -413,6 +413,8 @@ impl World {
 pub(crate) struct Held {
     pub(crate) mail: bool,
     pub(crate) log: bool,
+    /// What clients would read.
+    pub(crate) output: bool,
     /// By shard.
     pub(crate) feed: Vec<usize>,
 }
