@@ -72,6 +72,17 @@ pub fn authenticate(
     }
 }
 
+/// The part of an id that may be shown to its owner.
+// Java: AuthUtil.getUser; schemes without a provider, `super` among them, show nothing.
+#[must_use]
+pub fn user(id: &Id) -> &str {
+    match id.scheme.as_str() {
+        "digest" => id.id.split(':').next().unwrap_or_default(),
+        "super" => "",
+        _ => &id.id,
+    }
+}
+
 /// `user:password` becomes `user:base64(hash(user:password))`.
 #[must_use]
 pub fn digest_id(algorithm: DigestAlgorithm, user_password: &str) -> String {

@@ -12,6 +12,7 @@ mod conn;
 mod events;
 mod read;
 mod report;
+mod watch_requests;
 mod watches;
 
 use alloc::collections::VecDeque;
@@ -27,9 +28,10 @@ use ostler_wire::connect::ConnectRequest;
 use ostler_wire::error::ErrorCode;
 use ostler_wire::frame;
 use ostler_wire::ids::{SessionId, Zxid};
-use ostler_wire::jute::Reader;
+use ostler_wire::jute::{Put as _, Reader};
 use ostler_wire::op::OpCode;
-use ostler_wire::request::{Request as ClientRequest, RequestHeader};
+use ostler_wire::reply::ReplyHeader;
+use ostler_wire::request::{MultiHeader, Request as ClientRequest, RequestHeader};
 
 use crate::auth;
 use crate::clock::{Clock, Span, Time};
@@ -329,6 +331,7 @@ impl Shard {
         }
         match op {
             Some(OpCode::Auth) => self.authenticate(conn, header, from.rest(), out),
+            Some(OpCode::Sasl) => self.sasl(conn, header, from.rest(), out),
             Some(op) if ordered => self.forward(at, conn, (header, op), from.rest(), out),
             _ if conn.pending.is_empty() => self.read(at, conn, body, at.now, out),
             _ => {
@@ -390,6 +393,24 @@ impl Shard {
         }
     }
 
+    /// Without SASL configured every token is answered by the null token: go on as you are.
+    fn sasl(
+        &mut self,
+        conn: &mut Conn,
+        header: RequestHeader,
+        body: &[u8],
+        out: &mut Vec<ShardEffect>,
+    ) {
+        let Ok(ClientRequest::Sasl { token: Some(_) }) = ClientRequest::decode(OpCode::Sasl, body)
+        else {
+            return close(conn, out);
+        };
+        self.counters.packets_sent += 1;
+        conn.stats.sent += 1;
+        let header = ReplyHeader { xid: header.xid, zxid: Zxid::ZERO, err: ErrorCode::OK };
+        conn.reply_with(header, |out| out.put_buffer(None));
+    }
+
     /// Hands a request to the replica; its answer comes with a commit.
     fn forward(
         &mut self,
@@ -431,6 +452,15 @@ impl Shard {
             return close(conn, out);
         };
         match ClientRequest::decode(op, from.rest()) {
+            Err(_) if op == OpCode::MultiRead => {
+                // The one error with a body: no parts at all.
+                let header = ReplyHeader {
+                    xid: header.xid,
+                    zxid: self.view.last_zxid(),
+                    err: ErrorCode::MARSHALLING_ERROR,
+                };
+                conn.reply_with(header, |out| MultiHeader::END.write(out));
+            }
             Err(_) => conn.reply(header.xid, self.view.last_zxid(), ErrorCode::MARSHALLING_ERROR),
             Ok(request) => {
                 Reading { view: &self.view, auth: &self.settings.auth, watches: &mut self.watches }
@@ -629,8 +659,14 @@ fn is_served(op: OpCode) -> bool {
             | OpCode::GetChildren2
             | OpCode::Ping
             | OpCode::SetWatches
+            | OpCode::SetWatches2
+            | OpCode::AddWatch
             | OpCode::CheckWatches
             | OpCode::RemoveWatches
+            | OpCode::MultiRead
+            | OpCode::GetEphemerals
+            | OpCode::GetAllChildrenNumber
+            | OpCode::WhoAmI
     )
 }
 

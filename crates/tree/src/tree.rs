@@ -190,6 +190,13 @@ impl Tree {
         Walk::below(String::new(), &self.root)
     }
 
+    /// The same for the znode at `path` and what is below it.
+    #[must_use]
+    pub fn walk_below(&self, path: &str) -> Option<Walk<'_>> {
+        let znode = self.node(path)?;
+        Some(Walk::below(String::from(path.trim_end_matches('/')), znode))
+    }
+
     /// Adds a znode whose list was retained before; one that is there already goes with all below
     /// it. The parent's stat is the caller's business. `None` if there is no parent.
     pub(crate) fn attach(&mut self, path: &str, znode: Znode) -> Option<()> {

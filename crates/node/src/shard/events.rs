@@ -21,7 +21,7 @@ use crate::messages::{Commit, ConnRef, Notice, Reply, ReplyBody};
 impl Shard {
     /// Events, answers, view, waiting reads: in this order (see the crate's ordering rule).
     pub(super) fn commit(&mut self, at: Clock, commit: &Commit, out: &mut Vec<ShardEffect>) {
-        if self.watches.count(Table::Data) + self.watches.count(Table::Child) > 0 {
+        if !self.watches.is_empty() {
             commit.changes.iter().for_each(|change| self.fire(commit.zxid, change, out));
         }
         for notice in &commit.notices {

@@ -1,18 +1,22 @@
 //! Reads: answered from the view that the shard holds, without asking anybody.
 
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use ostler_tree::{Tree, Znode};
 use ostler_wire::acl::{Acl, Perms};
 use ostler_wire::error::ErrorCode;
 use ostler_wire::ids::Zxid;
 use ostler_wire::jute::Put as _;
-use ostler_wire::reply::{EventType, ReplyHeader, WatcherEvent, write_acl, write_names};
-use ostler_wire::request::{Request, WatchLists};
+use ostler_wire::reply::{EventType, OpResult, ReplyHeader, WatcherEvent, write_acl, write_names};
+use ostler_wire::request::Request;
 use ostler_wire::{frame, ids::Xid};
 
 use super::conn::Conn;
-use super::watches::{Table, Watches};
+use super::watches::{Mode, Table, Watches};
 use crate::auth;
 use crate::limits::AuthSettings;
+use crate::messages::Ids;
 
 /// What reading needs besides the connection.
 pub(super) struct Reading<'s> {
@@ -39,17 +43,28 @@ impl Reading<'_> {
                 conn.reply(Xid::PING, self.view.last_zxid(), ErrorCode::OK);
                 Ok(())
             }
-            Request::SetWatches(lists) => {
+            Request::SetWatches(lists) | Request::SetWatches2(lists) => {
                 self.set_watches(conn, lists);
                 conn.reply(xid, self.view.last_zxid(), ErrorCode::OK);
                 Ok(())
             }
-            Request::CheckWatches { path, watcher_type } => Self::watch_tables(*watcher_type)
-                .map(|tables| self.has_watch(conn, path, tables))
-                .and_then(|found| self.found(conn, xid, found)),
-            Request::RemoveWatches { path, watcher_type } => Self::watch_tables(*watcher_type)
-                .map(|tables| self.remove_watches(conn, path, tables))
-                .and_then(|found| self.found(conn, xid, found)),
+            Request::AddWatch { path, mode } => self.add_watch(conn, xid, path, *mode),
+            Request::CheckWatches { path, watcher_type } => {
+                self.check_watches(conn, xid, path, *watcher_type)
+            }
+            Request::RemoveWatches { path, watcher_type } => {
+                self.remove_watches(conn, xid, path, *watcher_type)
+            }
+            Request::MultiRead(parts) => self.multi_read(conn, xid, parts),
+            Request::GetEphemerals { prefix } => {
+                self.ephemerals(conn, xid, prefix.as_deref());
+                Ok(())
+            }
+            Request::GetAllChildrenNumber { path } => self.count_below(conn, xid, path),
+            Request::WhoAmI => {
+                self.who_am_i(conn, xid);
+                Ok(())
+            }
             _ => Err(ErrorCode::UNIMPLEMENTED),
         };
         if let Err(err) = answered {
@@ -57,7 +72,7 @@ impl Reading<'_> {
         }
     }
 
-    fn ok(&self, xid: Xid) -> ReplyHeader {
+    pub(super) fn ok(&self, xid: Xid) -> ReplyHeader {
         ReplyHeader { xid, zxid: self.view.last_zxid(), err: ErrorCode::OK }
     }
 
@@ -132,82 +147,88 @@ impl Reading<'_> {
         if auth::allows(self.auth, acl, Perms::ADMIN, &conn.ids) {
             conn.reply_with(header, |out| write_acl(acl, &stat, out));
         } else {
-            let redacted: alloc::vec::Vec<Acl> = acl.iter().map(redact).collect();
+            let redacted: Vec<Acl> = acl.iter().map(redact).collect();
             conn.reply_with(header, |out| write_acl(&redacted, &stat, out));
         }
         Ok(())
     }
 
-    /// Registers what a client had before it lost its connection, or tells at once what it missed.
-    fn set_watches(&mut self, conn: &mut Conn, lists: &WatchLists<'_>) {
-        for path in &lists.data {
-            match self.view.node(path) {
-                None => catch_up(conn, EventType::NodeDeleted, path),
-                Some(znode) if znode.stat().mzxid > lists.relative_zxid => {
-                    catch_up(conn, EventType::NodeDataChanged, path);
-                }
-                Some(_) => self.watch(conn, Table::Data, path),
-            }
-        }
-        for path in &lists.exist {
-            match self.view.node(path) {
-                None => self.watch(conn, Table::Data, path),
-                Some(_) => catch_up(conn, EventType::NodeCreated, path),
-            }
-        }
-        for path in &lists.child {
-            match self.view.node(path) {
-                None => catch_up(conn, EventType::NodeDeleted, path),
-                Some(znode) if znode.stat().pzxid > lists.relative_zxid => {
-                    catch_up(conn, EventType::NodeChildrenChanged, path);
-                }
-                Some(_) => self.watch(conn, Table::Child, path),
-            }
-        }
+    /// Leaves a standard watch.
+    pub(super) fn watch(&mut self, conn: &mut Conn, table: Table, path: &str) {
+        let watch = (table, Mode::STANDARD);
+        self.watches.add(watch, path, conn.id.slot, &mut conn.watched);
     }
 
-    /// The tables that a watcher type of checkWatches and removeWatches means.
-    fn watch_tables(watcher_type: i32) -> Result<&'static [Table], ErrorCode> {
-        match watcher_type {
-            1 => Ok(&[Table::Child]),
-            2 => Ok(&[Table::Data]),
-            3 => Ok(&[Table::Child, Table::Data]),
-            // Persistent ones, of which nobody has any.
-            4 | 5 => Ok(&[]),
-            _ => Err(ErrorCode::MARSHALLING_ERROR),
-        }
-    }
-
-    fn has_watch(&self, conn: &Conn, path: &str, tables: &[Table]) -> bool {
-        tables.iter().any(|table| self.watches.contains(*table, path, conn.id.slot))
-    }
-
-    /// Takes out what there is; no event tells of it.
-    fn remove_watches(&mut self, conn: &Conn, path: &str, tables: &[Table]) -> bool {
-        let mut found = false;
-        for table in tables {
-            found |= self.watches.remove(*table, path, conn.id.slot);
-        }
-        found
-    }
-
-    fn found(&self, conn: &mut Conn, xid: Xid, found: bool) -> ReadResult {
-        if !found {
-            return Err(ErrorCode::NO_WATCHER);
-        }
-        conn.reply_with(self.ok(xid), |_| {});
+    /// Answers each part for itself; watch flags inside do nothing.
+    fn multi_read(&self, conn: &mut Conn, xid: Xid, parts: &[Request<'_>]) -> ReadResult {
+        let results: Vec<_> = parts
+            .iter()
+            .map(|part| self.part(conn, part).unwrap_or_else(OpResult::Error))
+            .collect();
+        conn.reply_with(self.ok(xid), |out| OpResult::write_all(&results, out));
         Ok(())
     }
 
-    fn watch(&mut self, conn: &mut Conn, table: Table, path: &str) {
-        self.watches.add(table, path, conn.id.slot, &mut conn.watched);
+    fn part(&self, conn: &Conn, part: &Request<'_>) -> Result<OpResult, ErrorCode> {
+        match part {
+            Request::GetData { path, .. } => {
+                let znode = self.allowed(conn, path, Perms::READ)?;
+                let data = znode.data().map(<[u8]>::to_vec);
+                Ok(OpResult::Data { data, stat: znode.stat() })
+            }
+            Request::GetChildren { path, .. } => {
+                let znode = self.allowed(conn, path, Perms::READ)?;
+                Ok(OpResult::Children(znode.children().map(String::from).collect()))
+            }
+            _ => unreachable!("the decoder lets only these two in"),
+        }
+    }
+
+    /// The ephemerals of the calling session whose paths begin with `prefix`, as plain text.
+    fn ephemerals(&self, conn: &mut Conn, xid: Xid, prefix: Option<&str>) {
+        let prefix = match prefix.map(str::trim) {
+            None | Some("" | "/") => "",
+            Some(_) => prefix.unwrap_or_default(),
+        };
+        let paths = self.view.ephemerals(conn.session).filter(|path| path.starts_with(prefix));
+        let paths: Vec<&str> = paths.collect();
+        conn.reply_with(self.ok(xid), |out| write_names(paths.len(), paths, out));
+    }
+
+    /// How many znodes there are below one, at all levels.
+    fn count_below(&self, conn: &mut Conn, xid: Xid, path: &str) -> ReadResult {
+        let header = self.ok(xid);
+        self.allowed(conn, path, Perms::READ)?;
+        let mut walk = self.view.walk_below(path).ok_or(ErrorCode::NO_NODE)?;
+        let mut count = 0;
+        while walk.next().is_some() {
+            count += 1;
+        }
+        // The walk begins with the znode itself. Java: the root stands in its map twice, as "/" and
+        // as "", and counts itself below the latter.
+        let below = if path.is_empty() { count } else { count - 1 };
+        conn.reply_with(header, |out| out.put_int(below));
+        Ok(())
+    }
+
+    /// Every id of the connection, without what is secret in it.
+    fn who_am_i(&self, conn: &mut Conn, xid: Xid) {
+        let ids = Ids::clone(&conn.ids);
+        conn.reply_with(self.ok(xid), |out| {
+            out.put_count(ids.len());
+            for id in &*ids {
+                out.put_string(&id.scheme);
+                out.put_string(auth::user(id));
+            }
+        });
     }
 }
 
-type ReadResult = Result<(), ErrorCode>;
+/// A refusal is answered by whoever asked for the read.
+pub(super) type ReadResult = Result<(), ErrorCode>;
 
 /// An event for something that happened while the client was away: without a zxid, unfiltered.
-fn catch_up(conn: &mut Conn, event_type: EventType, path: &str) {
+pub(super) fn catch_up(conn: &mut Conn, event_type: EventType, path: &str) {
     frame::put(&mut conn.output, |out| {
         WatcherEvent::write_notification(Zxid::NONE, event_type, path, out);
     });

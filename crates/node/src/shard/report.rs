@@ -16,7 +16,7 @@ impl Shard {
         if with_watches {
             data_watches.extend(self.watches.iter(Table::Data).map(|(path, slots)| WatchReport {
                 path: path.into(),
-                sessions: slots.iter().filter_map(|slot| self.session_of(*slot)).collect(),
+                sessions: slots.filter_map(|slot| self.session_of(slot)).collect(),
             }));
         }
         ShardReport {
