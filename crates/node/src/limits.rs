@@ -26,6 +26,8 @@ pub struct Settings {
     pub snap_size_limit_bytes: u64,
     /// `digest.enabled`: transactions carry the tree's digest.
     pub digest_enabled: bool,
+    /// `reconfigEnabled`: a standalone server refuses reconfig either way, but not alike.
+    pub reconfig_enabled: bool,
     /// `nio.sessionlessCnxnTimeout`: how long a connection may take to open a session.
     pub sessionless_timeout_ms: u64,
     /// Who may do what.
@@ -57,6 +59,7 @@ impl Default for Settings {
             snap_count: 100_000,
             snap_size_limit_bytes: 4 << 30,
             digest_enabled: true,
+            reconfig_enabled: false,
             sessionless_timeout_ms: 10_000,
             auth: AuthSettings::default(),
         }

@@ -230,6 +230,12 @@ impl Replica {
                 let path = path.map(|path| Box::from(&*path));
                 return self.answer_in_order(asked, ErrorCode::OK, ReplyBody::Sync(path), out);
             }
+            Ok(ClientRequest::Reconfig { .. }) => Txn::Error(if self.settings.reconfig_enabled {
+                // There is no ensemble whose members could change.
+                ErrorCode::UNIMPLEMENTED
+            } else {
+                ErrorCode::RECONFIG_DISABLED
+            }),
             Ok(ClientRequest::Multi(parts)) => judge.multi(&header, parts),
             Ok(single) => judge.prepare(single).unwrap_or_else(Txn::Error),
             // A multi that cannot be read, and a request without a path, are noticed so late in

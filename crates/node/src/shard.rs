@@ -644,6 +644,7 @@ fn is_ordered_by_replica(op: OpCode) -> bool {
             | OpCode::SetAcl
             | OpCode::Sync
             | OpCode::Multi
+            | OpCode::Reconfig
             | OpCode::CloseSession
     )
 }

@@ -447,6 +447,7 @@ fn settings(config: &Config) -> Result<Settings, StartError> {
         snap_count: u64::from(config.snap_count),
         snap_size_limit_bytes: kilobytes(config.snap_size_limit_kb),
         digest_enabled: config.digest_enabled,
+        reconfig_enabled: config.reconfig_enabled,
         sessionless_timeout_ms: u64::from(config.sessionless_cnxn_timeout_ms),
         auth: AuthSettings {
             skip_acl: config.skip_acl,

@@ -103,6 +103,8 @@ pub struct Config {
     /// Time between purges, the first at start; 0 is never.
     pub autopurge_purge_interval_hours: u32,
 
+    /// Whether membership may be changed at run time.
+    pub reconfig_enabled: bool,
     /// Whether ACLs are left unchecked.
     pub skip_acl: bool,
     /// Whether the scheme `digest` exists.

@@ -92,6 +92,7 @@ fn with_defaults(settings: &Settings) -> Config {
         close_session_txn_enabled: on("zookeeper.closeSessionTxn.enabled"),
         autopurge_snap_retain_count: positive(settings, "autopurge.snapRetainCount"),
         autopurge_purge_interval_hours: positive(settings, "autopurge.purgeInterval"),
+        reconfig_enabled: on("reconfigEnabled"),
         skip_acl: on("zookeeper.skipACL"),
         digest_auth_enabled: on("zookeeper.DigestAuthenticationProvider.enabled"),
         digest_alg: text("zookeeper.DigestAuthenticationProvider.digestAlg").unwrap_or_default(),

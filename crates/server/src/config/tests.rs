@@ -111,6 +111,7 @@ fn defaults() {
         "close_session_txn_enabled: true",
         "autopurge_snap_retain_count: 3",
         "autopurge_purge_interval_hours: 0",
+        "reconfig_enabled: false",
         "skip_acl: false",
         "digest_auth_enabled: true",
         "digest_alg: \"SHA1\"",

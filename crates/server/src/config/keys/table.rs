@@ -34,7 +34,7 @@ pub static TYPED: &[Key] = &[
     row("syncEnabled", Bool, TRUE, Ensemble, "observers keep logs and snapshots"),
     row("dynamicConfigFile", Path, NONE, Works, "file with the membership lines"),
     row("standaloneEnabled", Bool, TRUE, Works, "a single server runs without a quorum"),
-    row("reconfigEnabled", Bool, FALSE, Ensemble, "membership may change at run time"),
+    row("reconfigEnabled", Bool, FALSE, Works, "membership may change at run time"),
     row("autopurge.snapRetainCount", Int, ("3", "files"), Works,
         "snapshots that are kept").min(3),
     row("autopurge.purgeInterval", Int, ("0", "hours"), Works,
