@@ -81,13 +81,13 @@ pub(super) const ALL: &[Row] = &[
     },
     Row {
         name: "snapshot",
-        title: "p99 of 5,000 writes per second while they are written to snapshots, against without",
+        title: "p99 of 5,000 writes per second while those data are written to snapshots",
         higher_is_better: false,
         what: What::Million(million::Question::PacedWrites),
     },
     Row {
         name: "snapshot-full",
-        title: "the same with 20 connections × 10 writes under way",
+        title: "the same with 20 connections × 10 writes of 1 KiB under way",
         higher_is_better: false,
         what: What::Million(million::Question::PipelinedWrites),
     },
