@@ -249,6 +249,17 @@ impl World {
         true
     }
 
+    /// How much output of a connection its client has not read.
+    pub(crate) fn unsent(&self, id: LinkId) -> usize {
+        let link = &self.links[id.0];
+        self.shards[link.shard].unsent(link.conn).len()
+    }
+
+    /// The snapshot that was asked for is on disk.
+    pub(crate) fn end_snapshot(&mut self) {
+        self.replica_input(Input::SnapshotEnded);
+    }
+
     /// The first deadline of all machines.
     pub(crate) fn next_deadline(&self) -> Option<Time> {
         let shards = self.shards.iter().filter_map(Shard::next_deadline);
