@@ -192,6 +192,7 @@ fn a_connection_given_up_hears_no_answer_without_its_events() {
     world.settle_but(&held);
     watcher.send(&mut world, &create("/b", b"x", 0));
     watcher.send(&mut world, &exists("/a"));
+    world.settle_but(&held);
     world.advance(6900, &held);
     world.settle();
     let heard = watcher.receive(&world);
