@@ -194,6 +194,7 @@ fn a_connection_given_up_hears_no_answer_without_its_events() {
     watcher.send(&mut world, &exists("/a"));
     world.settle_but(&held);
     world.advance(6900, &held);
+    world.settle_but(&Held { output: true, ..Held::default() });
     world.settle();
     let heard = watcher.receive(&world);
     assert!(world.links[watcher.link.0].closed);
