@@ -19,7 +19,8 @@
 //! ahead of the last write, so a sector that was not written is *all zero*. Either a zero sector
 //! stands in the bad record, or the record runs into zeros from some point on and no good record
 //! follows. And all of it lies within the size of one batch, [`TORN_SPAN_BYTES_MAX`]. Whatever
-//! fits neither is damage, and so is a record that a single flipped bit makes good.
+//! fits neither is damage, and so is a record that a single flipped bit makes good, unless that
+//! bit stands in a sector of zeros.
 
 use std::io;
 
@@ -100,7 +101,7 @@ pub(crate) fn judge<F: DiskFile>(file: &F, len: u64, bad: BadRecord) -> io::Resu
     let mut bytes = vec![0; usize::try_from(span).unwrap_or(usize::MAX)];
     let filled = read_full(file, &mut bytes, bad.at)?;
     bytes.truncate(filled);
-    if is_one_bit_off(&bytes) {
+    if is_one_bit_off(&bytes, |offset| is_in_missing_sector(&bytes, bad.at, offset)) {
         return Ok(Tail::Damaged(bad.reason.to_owned()));
     }
     if bad.end > data_end && !holds_record(&bytes) {
@@ -161,6 +162,15 @@ fn starts_with_record(bytes: &[u8]) -> bool {
         Some((body, [TRAILER, ..])) => checksum(body) == sum,
         _ => false,
     }
+}
+
+/// Whether the byte at an offset stands in a sector that holds nothing. `bytes` begin at `at`.
+fn is_in_missing_sector(bytes: &[u8], at: u64, offset: usize) -> bool {
+    let sector = SECTOR_BYTES as u64;
+    let sector_at = (at + offset as u64) / sector * sector;
+    let from = usize::try_from(sector_at.saturating_sub(at)).unwrap_or(usize::MAX);
+    let to = usize::try_from(sector_at + sector - at).unwrap_or(usize::MAX).min(bytes.len());
+    bytes.get(from..to).is_some_and(is_zero)
 }
 
 /// The first sector of the bad record that holds nothing, if there is one.

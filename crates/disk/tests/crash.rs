@@ -180,7 +180,8 @@ fn crash_everywhere(seed: u64) {
 
 #[test]
 fn nothing_acknowledged_is_lost_wherever_the_power_fails() {
-    (0..8).for_each(crash_everywhere);
+    // The last two lost a sector that lacked a single bit: 1014 of a body, 1219 of a checksum.
+    (0..8).chain([1014, 1219]).for_each(crash_everywhere);
 }
 
 /// After `kill -9` the page cache still holds what was not synced. The next server tells clients
@@ -210,7 +211,7 @@ fn what_a_killed_process_left_unsynced_is_synced_by_the_next() {
 #[test]
 fn after_a_failed_write_or_sync_nothing_more_is_acknowledged() {
     for kind in [io::ErrorKind::StorageFull, io::ErrorKind::Other] {
-        for seed in 0..20 {
+        for seed in (0..20).chain([1178]) {
             fail_everywhere(seed, kind);
         }
     }
