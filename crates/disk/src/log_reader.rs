@@ -128,6 +128,12 @@ impl<F: DiskFile> LogReader<F> {
         &self.path
     }
 
+    /// The length of the file with its padding, in bytes.
+    #[must_use]
+    pub fn len_bytes(&self) -> u64 {
+        self.len
+    }
+
     /// The next record, or the end; asked again after the end, it says the same again.
     #[allow(clippy::should_implement_trait)] // Records borrow from the reader.
     pub fn next(&mut self) -> Result<Step<'_>, LogError> {

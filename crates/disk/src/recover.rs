@@ -5,9 +5,10 @@
 //!    as any newer snapshot that could not be read.
 //! 3. Only when all this has succeeded, the traces of a crash are put right, so that the next
 //!    reader, Apache's server included, finds nothing to stumble over: a torn write at the end is
-//!    cut off, a last log without content and unfinished snapshots are removed. Whatever was read
-//!    is synced: after a crash of the process it may be in the page cache only, and is about to be
-//!    told to clients as fact.
+//!    cut off, a last log without content and unfinished snapshots are removed; a last log that
+//!    lost its header only, so that parts of its first batch are there, is renamed. Whatever was
+//!    read is synced: after a crash of the process it may be in the page cache only, and is about
+//!    to be told to clients as fact.
 //!
 //! When recovery fails, no file has been changed.
 
@@ -21,7 +22,7 @@ use crate::disk::{Disk, DiskFile};
 use crate::log_format::HEADER_BYTES;
 use crate::log_reader::{LogError, LogReader, Step};
 use crate::names::{self, NamedFile};
-use crate::replay::{LogState, Replay};
+use crate::replay::{Hollow, LogState, Replay};
 use crate::snapshot_reader::{self, LoadedSnapshot, SnapshotError};
 
 /// What recovery has to know.
@@ -50,7 +51,8 @@ pub struct Recovered {
     pub tree: Tree,
     /// The last transaction of history: the last record of the logs, or the snapshot's.
     pub last_zxid: Zxid,
-    /// The snapshot that the tree began with.
+    /// The snapshot that the tree began with. Without one the caller writes one of this tree before
+    /// anything else, or the next start finds logs that follow nothing.
     pub snapshot: Option<Zxid>,
     /// How many transactions came after it.
     pub txns_replayed: u64,
@@ -58,7 +60,7 @@ pub struct Recovered {
     pub torn_tail: Option<(PathBuf, u64)>,
     /// How many digests did not agree; each was reported.
     pub digest_mismatches: u64,
-    /// Nothing was there. The caller writes the snapshot of this tree before anything else.
+    /// Nothing was there, neither a snapshot nor any transaction.
     pub fresh: bool,
 }
 
@@ -297,9 +299,8 @@ fn repair<D: Disk>(
         let mut file = disk.open(path).map_err(at(path))?;
         file.sync_all().map_err(at(path))?;
     }
-    for path in &logs.hollow {
-        tracing::warn!("removing {}, which has no content", path.display());
-        disk.remove(path).map_err(at(path))?;
+    for hollow in &logs.hollow {
+        put_out_of_the_way(disk, hollow).map_err(at(&hollow.path))?;
     }
     let names = names::list_if_present(disk, snap_dir).map_err(at(snap_dir))?;
     for name in names.iter().filter(|name| names::is_unfinished_snapshot(name)) {
@@ -312,4 +313,19 @@ fn repair<D: Disk>(
         }
     }
     Ok(())
+}
+
+/// A log without a header would keep Apache's server from starting.
+fn put_out_of_the_way<D: Disk>(disk: &D, hollow: &Hollow) -> io::Result<()> {
+    let path = &hollow.path;
+    if hollow.is_blank {
+        tracing::warn!("removing {}, which has no content", path.display());
+        return disk.remove(path);
+    }
+    // A crash before the first commit leaves this. So would a disk that lost the first sector of
+    // more than one batch, and then somebody may want what remains.
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let aside = path.with_file_name(format!("torn.{name}"));
+    tracing::warn!("renaming {}, whose header was never written, to torn.{name}", path.display());
+    disk.rename(path, &aside)
 }

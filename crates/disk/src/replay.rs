@@ -41,6 +41,14 @@ pub(crate) struct TornTail {
     pub(crate) reason: String,
 }
 
+/// A log whose header never reached the disk.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Hollow {
+    pub(crate) path: PathBuf,
+    /// Nothing but zeros, or shorter than a header. Otherwise parts of its first batch are there.
+    pub(crate) is_blank: bool,
+}
+
 /// What replay found out about the files.
 #[derive(Default, Debug)]
 pub(crate) struct LogState {
@@ -48,8 +56,8 @@ pub(crate) struct LogState {
     pub(crate) read: Vec<PathBuf>,
     /// To be cut, since it stands at the end of history.
     pub(crate) torn: Option<TornTail>,
-    /// Trailing files without even a header, to be removed.
-    pub(crate) hollow: Vec<PathBuf>,
+    /// Trailing files without even a header, to be put out of the way.
+    pub(crate) hollow: Vec<Hollow>,
 }
 
 impl Replay {
@@ -80,7 +88,7 @@ impl Replay {
             let has_records = self.read_file(&mut reader, &mut state)?;
             if has_records && let Some(hollow) = state.hollow.first() {
                 return Err(RecoverError::from(LogError::Damaged {
-                    path: hollow.clone(),
+                    path: hollow.path.clone(),
                     offset: 0,
                     reason: "a later log follows a file without content".to_owned(),
                 }));
@@ -88,7 +96,7 @@ impl Replay {
             state.read.push(path);
         }
         state.torn = self.excused_by_successor.take();
-        state.read.retain(|path| !state.hollow.contains(path));
+        state.read.retain(|path| state.hollow.iter().all(|hollow| hollow.path != *path));
         Ok(state)
     }
 
@@ -106,8 +114,9 @@ impl Replay {
                     has_records = true;
                     self.apply(&path, &record)?;
                 }
-                Step::End { offset, .. } if offset < HEADER_BYTES => {
-                    state.hollow.push(path);
+                Step::End { offset, tail } if offset < HEADER_BYTES => {
+                    let is_blank = tail == Tail::Clean || reader.len_bytes() < HEADER_BYTES;
+                    state.hollow.push(Hollow { path, is_blank });
                     return Ok(has_records);
                 }
                 Step::End { tail: Tail::Clean, .. } => return Ok(has_records),

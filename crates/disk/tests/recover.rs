@@ -229,6 +229,17 @@ fn a_last_log_without_content_is_removed_and_no_other_file() {
 }
 
 #[test]
+fn a_last_log_that_lost_its_header_is_set_aside() {
+    let disk = disk_with_dir();
+    let trees = written(&disk, &[4, 6]);
+    change(&disk, "log.5", |bytes| bytes[..512].fill(0));
+    let content = disk.contents(&path("log.5"));
+    check_at(&start(&disk).expect("a crash leaves this"), &trees, 4);
+    assert_eq!(disk.contents(&path("log.5")), None);
+    assert_eq!(disk.contents(&path("torn.log.5")), content);
+}
+
+#[test]
 fn a_torn_end_before_a_hollow_log_is_the_end() {
     let disk = disk_with_dir();
     let trees = written(&disk, &[4]);
