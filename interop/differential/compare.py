@@ -1,0 +1,170 @@
+"""Runs scenarios on both servers, says where the records differ, and counts.
+
+A difference passes only where the scenario names the row of COMPAT.md that explains it, and then it
+must be there.
+"""
+
+import argparse
+import re
+import shlex
+import shutil
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import histories
+from verdict import Verdict, compat_rows
+from play import play
+from script import File, read_file
+from servers import APACHE, start_pair
+
+HERE = Path(__file__).resolve().parent
+
+
+class Run:
+    """The pairs of servers of one call, and the counts."""
+
+    def __init__(self, options):
+        self.options = options
+        self.tested = APACHE if options.apache_twice else (
+            shlex.split(options.tested) if options.tested else None)
+        self.scratch = tempfile.mkdtemp(prefix="differential-")
+        self.rows = compat_rows()
+        self.passed = self.failed = 0
+        self.pool = ThreadPoolExecutor(4)
+        self.roots = 0
+        self.servers = []
+
+    def close(self):
+        for server in self.servers:
+            server.stop()
+        self.pool.shutdown()
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def start(self, key):
+        pair = start_pair(*key, self.scratch, self.tested)
+        self.servers += pair
+        return pair
+
+    def both(self, pair, scenarios):
+        """The records of some scenarios on each server of a pair, played at the same time."""
+        first = self.roots
+        self.roots += len(scenarios)
+
+        def one(server):
+            server.wait_serving()
+            return [play(server.address, scenario, f"/s{first + at}")
+                    for at, scenario in enumerate(scenarios)]
+        return tuple(self.pool.map(one, pair))
+
+    def files(self, files):
+        """Plays files; those with the same settings share a pair of servers."""
+        groups = {}
+        for file in files:
+            groups.setdefault((file.config, file.properties), []).append(file)
+        keys = list(groups)
+        pairs = [self.start(keys[0])] if keys else []
+        for at, key in enumerate(keys):
+            if at + 1 < len(keys):
+                pairs.append(self.start(keys[at + 1]))
+            for file in groups[key]:
+                self.one_file(file, pairs[at])
+            for file in groups[key]:
+                self.ostler_only(file, pairs[at][1])
+            for server in pairs[at]:
+                server.stop()
+
+    def one_file(self, file, pair):
+        common = [scenario for scenario in file.scenarios if not scenario.ostler_only]
+        if not common:
+            return
+        started = time.monotonic()
+        apache, ostler = self.both(pair, common)
+        self.judge(file.name, zip(common, apache, ostler), started)
+
+    def ostler_only(self, file, server):
+        alone = [scenario for scenario in file.scenarios if scenario.ostler_only]
+        if alone:
+            started = time.monotonic()
+            (records,) = self.both((server,), alone)
+            self.judge(file.name + " (ostler only)",
+                       ((s, None, r) for s, r in zip(alone, records)), started)
+
+    def judge(self, name, results, started):
+        passed = failed = 0
+        report = []
+        for scenario, apache, ostler in results:
+            verdict = Verdict(scenario, apache, ostler, self.rows)
+            if verdict.lines:
+                failed += 1
+                report.append(f"  FAILED  {scenario.file} {scenario.number}: {scenario.title}")
+                report += [] if self.options.quiet else [f"    {line}" for line in verdict.lines]
+            else:
+                passed += 1
+            if self.options.show:
+                report += show(scenario, apache or ostler)
+        self.passed += passed
+        self.failed += failed
+        word = "FAILED" if failed else "ok"
+        counts = f"{passed} of {passed + failed}" if failed else str(passed)
+        print(f"{word:7} {name}: {counts} ({time.monotonic() - started:.1f} s)")
+        print("\n".join(report) + "\n" * bool(report), end="", flush=True)
+
+
+def show(scenario, records):
+    lines = [f"  == {scenario.title}"]
+    for at, record in enumerate(records):
+        lines.append("  " + (scenario.steps[at].line if at < len(scenario.steps) else "the end"))
+        lines += [f"  > {line}" for line in record]
+    return lines
+
+
+def numbers(text):
+    low, _, high = text.partition("-")
+    return range(int(low), int(high or low) + 1)
+
+
+def main(arguments, usage):
+    parser = argparse.ArgumentParser(usage=usage)
+    parser.add_argument("files", nargs="*")
+    parser.add_argument("--random", action="store_true")
+    parser.add_argument("--play")
+    parser.add_argument("--seeds", type=numbers)
+    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--seconds", type=float)
+    parser.add_argument("--without", default="")
+    parser.add_argument("--failures", type=int, default=3)
+    parser.add_argument("--tested")
+    parser.add_argument("--apache-twice", action="store_true")
+    parser.add_argument("--quiet", action="store_true")
+    parser.add_argument("--show", action="store_true")
+    options = parser.parse_args(arguments)
+    run = Run(options)
+    try:
+        if options.play:
+            run.files([read_file(options.play)])
+        elif not options.random:
+            run.files(chosen(options))
+        if options.random or not (options.files or options.play):
+            histories.run(run, options)
+    finally:
+        run.close()
+    print(f"{run.passed} passed, {run.failed} failed")
+    return 1 if run.failed else 0
+
+
+def chosen(options):
+    names = [word for word in options.files if not re.fullmatch(r"\d+", word)]
+    only = {int(word) for word in options.files if word.isdigit()}
+    paths = sorted((HERE / "scenarios").glob("*.txt"))
+    unknown = set(names) - {path.stem for path in paths}
+    if unknown:
+        sys.exit(f"no such file of scenarios: {', '.join(sorted(unknown))}")
+    files = [read_file(path) for path in paths if not names or path.stem in names]
+    if only:
+        options.show = True
+        files = [File(f.name, f.config, f.properties,
+                      [s for s in f.scenarios if s.number in only]) for f in files]
+    return files

@@ -1,0 +1,99 @@
+"""Starts the two servers that are compared, each with the same settings on a directory of its own."""
+
+import os
+import shlex
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from play import SUPER
+from script import digest_id
+
+INTEROP = Path(__file__).resolve().parent.parent
+ROOT = INTEROP.parent
+APACHE = [str(INTEROP / "apache"), "serve"]
+OSTLER = shlex.split(os.environ.get("OSTLER_CMD", str(ROOT / "target/release/ostler") + " serve"))
+BASE = {
+    "tickTime": "2000",
+    "clientPortAddress": "127.0.0.1",
+    "maxClientCnxns": "0",
+    "admin.enableServer": "false",
+    "4lw.commands.whitelist": "*",
+    # What is compared is what clients see; the disk has tests of its own.
+    "forceSync": "no",
+    "preAllocSize": "64",
+}
+# Short runs: no time for the second compiler.
+JAVA = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dinterop.log=ERROR"]
+
+
+class Server:
+    """A running server; `kind` is apache or ostler."""
+
+    def __init__(self, kind, command, config, properties, scratch):
+        self.kind = kind
+        self.directory = Path(tempfile.mkdtemp(prefix=kind + "-", dir=scratch))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.address = free.getsockname()
+        settings = BASE | {"dataDir": str(self.directory / "data"),
+                           "clientPort": str(self.address[1])}
+        settings |= dict(item.partition("=")[::2] for item in config)
+        (self.directory / "data").mkdir()
+        file = self.directory / "zoo.cfg"
+        file.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+        flags = [f"-D{item}" for item in properties]
+        flags.append("-Dzookeeper.DigestAuthenticationProvider.superDigest="
+                     + digest_id(":".join(SUPER)))
+        # Apache's script takes the file first.
+        java = Path(command[0]).name == "apache"
+        arguments = [str(file), *JAVA, *flags] if java else [*flags, str(file)]
+        self.log = self.directory / "log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(command + arguments, stdout=log, stderr=log,
+                                            start_new_session=True)
+
+    def wait_serving(self, seconds=60):
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                break
+            if self.serves():
+                return
+            time.sleep(0.05)
+        raise RuntimeError(f"{self.kind} does not serve:\n" + self.log.read_text()[-3000:])
+
+    def serves(self):
+        """Whether a session can be made; an open port is not enough."""
+        try:
+            with socket.create_connection(self.address, timeout=2) as sock:
+                connect = struct.pack(">iqiqi", 0, 0, 10000, 0, 16) + bytes(16) + b"\0"
+                sock.sendall(struct.pack(">i", len(connect)) + connect
+                             + struct.pack(">iii", 8, 1, -11))
+                data = b""
+                while len(data) < 61:
+                    chunk = sock.recv(4096)
+                    if not chunk:
+                        return False
+                    data += chunk
+                return True
+        except OSError:
+            return False
+
+    def is_alive(self):
+        return self.process.poll() is None
+
+    def stop(self):
+        if self.is_alive():
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def start_pair(config, properties, scratch, tested=None):
+    """Apache's server and the one under test, not yet serving."""
+    return (Server("apache", APACHE, config, properties, scratch),
+            Server("ostler", tested or OSTLER, config, properties, scratch))
