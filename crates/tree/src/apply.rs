@@ -149,6 +149,7 @@ impl Tree {
         parent.children.insert(hash, Arc::new(child));
         self.digest = self.digest.wrapping_add(digest_change);
         self.count_in(path, kind, digest, size_bytes);
+        self.quota_create(path, create.data);
         changes.push(Change {
             kind: ChangeKind::Created,
             path: path.into(),
@@ -211,6 +212,7 @@ impl Tree {
             parent_acl: self.acls.shared_list(parent_acl),
         });
         self.count_out(path, &removed);
+        self.quota_delete(path, &removed);
         Outcome::Deleted
     }
 
@@ -236,6 +238,7 @@ impl Tree {
         let (stat, acl) = (znode.stat(), znode.acl);
         self.digest = self.digest.wrapping_add(digest_change);
         self.resize(old_bytes, data.map_or(0, <[u8]>::len));
+        self.quota_set(path, old_bytes, data);
         changes.push(Change {
             kind: ChangeKind::DataChanged,
             path: if path.is_empty() { "/" } else { path }.into(),

@@ -76,10 +76,11 @@ impl Builder {
         self.tree.attach(path, Znode::new(name, data, acl, stat)).ok_or_else(missing)
     }
 
-    /// The tree, with everything up to `zxid` in it.
+    /// The tree, with everything up to `zxid` in it; what quotas use is counted anew.
     #[must_use]
     pub fn finish(mut self, zxid: Zxid) -> Tree {
         self.tree.last_zxid = zxid;
+        self.tree.quota_recount_all();
         self.tree
     }
 

@@ -17,7 +17,7 @@
 //! - No recursion is as deep as a path.
 //!
 //! Reading order: `znode` (what is stored), `dir` (the one container), `tree` (look-ups), `apply`
-//! with `changes`; then `acl_table`, `ephemerals`, `digest`, `builder`, `hash`.
+//! with `changes`; then `quota`, `acl_table`, `ephemerals`, `digest`, `builder`, `hash`.
 
 #![no_std]
 #![warn(missing_docs)]
@@ -32,11 +32,13 @@ mod digest;
 mod dir;
 mod ephemerals;
 mod hash;
+mod quota;
 mod tree;
 mod znode;
 
 pub use acl_table::{AclId, AclList};
 pub use builder::{Builder, MissingParent};
 pub use changes::{Change, ChangeKind, Outcome};
+pub use quota::{Amounts, Quota};
 pub use tree::{Tree, Walk};
 pub use znode::{Kind, Znode};

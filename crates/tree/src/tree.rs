@@ -14,6 +14,7 @@ use crate::digest;
 use crate::dir::{Dir, Iter};
 use crate::ephemerals::{Ephemerals, PathSet, session_hash};
 use crate::hash::HashKey;
+use crate::quota;
 use crate::znode::{Kind, Znode};
 
 /// All that a server has agreed on: znodes, sessions, ACL lists, and how far history has come.
@@ -31,6 +32,8 @@ pub struct Tree {
     pub(crate) key: HashKey,
     containers: PathSet,
     ttls: PathSet,
+    // Invariant: the number of znodes that register a quota.
+    pub(crate) quota_count: usize,
     // Invariant: the number of znodes, the root included once.
     znode_count: usize,
     data_size_bytes: u64,
@@ -83,6 +86,7 @@ impl Tree {
             key: HashKey::new(hash_key),
             containers: PathSet::default(),
             ttls: PathSet::default(),
+            quota_count: 0,
             znode_count: 1,
             data_size_bytes: 0,
         }
@@ -230,6 +234,7 @@ impl Tree {
         self.digest = self.digest.wrapping_add(digest);
         self.znode_count += 1;
         self.data_size_bytes += size_bytes;
+        self.quota_count += usize::from(quota::is_limits(path));
         match kind {
             Kind::Persistent => {}
             Kind::Ephemeral(session) => self.ephemerals.insert(self.key, session, path),
@@ -248,6 +253,7 @@ impl Tree {
             self.digest = self.digest.wrapping_sub(digest::node(path, znode));
             self.znode_count -= 1;
             self.data_size_bytes -= size_bytes(path, znode);
+            self.quota_count -= usize::from(quota::is_limits(path));
             self.acls.release(self.key, znode.acl);
             match znode.kind() {
                 Kind::Persistent => {}

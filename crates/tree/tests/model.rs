@@ -111,12 +111,15 @@ impl Model {
             Txn::SetData { path, data, version, .. } => {
                 let path = root_alias(path);
                 let node = self.nodes.get_mut(path).ok_or(ErrorCode::NO_NODE)?;
+                let old_bytes = bytes_of(&node.data);
                 node.data = data.map(<[u8]>::to_vec);
                 node.stat.version = *version;
                 node.stat.mzxid = header.zxid;
                 node.stat.mtime = header.time;
                 let shown = if path.is_empty() { "/" } else { path };
                 seen.push((ChangeKind::DataChanged, shown.to_owned(), node.acl.clone(), vec![]));
+                let new_bytes = bytes_of(&node.data);
+                self.use_quota(path, 0, new_bytes - old_bytes);
                 Ok(())
             }
             Txn::Check { .. } => Ok(()),
@@ -168,8 +171,16 @@ impl Model {
             ..StatPersisted::default()
         };
         let data = create.data.map(<[u8]>::to_vec);
+        let bytes = bytes_of(&data);
         let node = Node { data, acl: create.acl.clone(), has_open_acl: false, stat };
         self.nodes.insert(path.to_owned(), node);
+        if let Some((of, "zookeeper_stats")) = path.rsplit_once('/')
+            && let Some(of) = of.strip_prefix("/zookeeper/quota")
+            && (of.is_empty() || of.starts_with('/'))
+        {
+            self.count_quota(of);
+        }
+        self.use_quota(path, 1, bytes);
         seen.push((ChangeKind::Created, path.to_owned(), create.acl.clone(), parent_acl));
         Ok(())
     }
@@ -179,10 +190,59 @@ impl Model {
         parent.stat.pzxid = parent.stat.pzxid.max(zxid);
         let parent_acl = parent.acl.clone();
         let node = self.nodes.remove(path).ok_or(ErrorCode::NO_NODE)?;
+        let (mut count, mut bytes) = (1, bytes_of(&node.data));
         let below = format!("{path}/");
-        self.nodes.retain(|path, _| !path.starts_with(&below));
+        self.nodes.retain(|path, node| {
+            let stays = !path.starts_with(&below);
+            count += i64::from(!stays);
+            bytes += if stays { 0 } else { bytes_of(&node.data) };
+            stays
+        });
         seen.push((ChangeKind::Deleted, path.to_owned(), node.acl, parent_acl));
+        self.use_quota(path, -count, -bytes);
         Ok(())
+    }
+
+    /// Paths with limits.
+    fn registered(&self) -> Vec<String> {
+        let limited = self.nodes.keys().filter_map(|path| {
+            path.strip_prefix("/zookeeper/quota/")?.strip_suffix("/zookeeper_limits")
+        });
+        limited.map(|of| format!("/{of}")).collect()
+    }
+
+    fn use_quota(&mut self, path: &str, count: i64, bytes: i64) {
+        let above = |of: &&String| {
+            path.strip_prefix(&***of).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let registered = self.registered();
+        let Some(of) = registered.iter().filter(above).max_by_key(|of| of.len()) else { return };
+        let Some(stats) = self.nodes.get_mut(&format!("/zookeeper/quota{of}/zookeeper_stats"))
+        else {
+            return;
+        };
+        match read_stats(&stats.data) {
+            Some((old_count, old_bytes, rest)) => {
+                let text = format!("count={},bytes={}{rest}", old_count + count, old_bytes + bytes);
+                stats.data = Some(text.into_bytes());
+            }
+            None => self.count_quota(of),
+        }
+    }
+
+    fn count_quota(&mut self, of: &str) {
+        let below = format!("{of}/");
+        let counted = self.nodes.iter().filter(|(path, _)| *path == of || path.starts_with(&below));
+        let (count, bytes) = counted
+            .fold((0, 0), |(count, bytes), (_, node)| (count + 1, bytes + bytes_of(&node.data)));
+        if let Some(stats) = self.nodes.get_mut(&format!("/zookeeper/quota{of}/zookeeper_stats")) {
+            stats.data = Some(format!("count={count},bytes={bytes}").into_bytes());
+        }
+    }
+
+    /// What loading a snapshot does.
+    fn count_quotas(&mut self) {
+        self.registered().iter().for_each(|of| self.count_quota(of));
     }
 
     fn children(&self, path: &str) -> Vec<&str> {
@@ -220,6 +280,21 @@ impl Model {
             self.nodes.iter().filter(|(_, node)| is_it(Kind::of_owner(node.stat.ephemeral_owner)));
         of_kind.map(|(path, _)| &**path).collect()
     }
+}
+
+/// Count, bytes and all behind them, of the texts that [`data`] and the model make.
+fn read_stats(data: &Option<Vec<u8>>) -> Option<(i64, i64, String)> {
+    let text = str::from_utf8(data.as_ref()?).ok()?;
+    if text.is_empty() {
+        return Some((-1, -1, String::new()));
+    }
+    let (count, rest) = text.strip_prefix("count=")?.split_once(",bytes=")?;
+    let end = rest.find('=').unwrap_or(rest.len());
+    Some((count.parse().ok()?, rest[..end].parse().ok()?, rest[end..].to_owned()))
+}
+
+fn bytes_of(data: &Option<Vec<u8>>) -> i64 {
+    data.as_ref().map_or(0, |data| i64::try_from(data.len()).expect("it is in memory"))
 }
 
 fn root_alias(path: &str) -> &str {
@@ -359,6 +434,7 @@ fn data() -> impl Strategy<Value = Option<&'static [u8]>> {
         Just(None),
         Just(Some(&b""[..])),
         Just(Some(&b"some data"[..])),
+        Just(Some(&b"count=7,bytes=-3=;countHardLimit=9"[..])),
         Just(Some(&LARGE[..]))
     ]
 }
@@ -373,8 +449,12 @@ fn path() -> impl Strategy<Value = String> {
     ];
     let proper =
         prop::collection::vec(name, 1..4).prop_map(|names| format!("/{}", names.join("/")));
+    let quota_name = prop_oneof![2 => Just("zookeeper_limits"), 2 => Just("zookeeper_stats"), 2 => Just("a"), 1 => Just("b")];
+    let quota =
+        (prop::sample::select(vec!["", "/a", "/b", "/a/b", "/zookeeper", "s/a"]), quota_name)
+            .prop_map(|(of, name)| format!("/zookeeper/quota{of}/{name}"));
     let improper = prop::sample::select(vec!["", "/", "a", "//a", "/a/", "/a//b", "/zookeeper/"]);
-    prop_oneof![30 => proper, 1 => improper.prop_map(str::to_owned)]
+    prop_oneof![24 => proper, 8 => quota, 1 => improper.prop_map(str::to_owned)]
 }
 
 fn acl() -> impl Strategy<Value = Vec<Acl>> {
@@ -478,6 +558,7 @@ proptest! {
             }
         }
         check_equal(&tree, &model);
+        model.count_quotas();
         check_equal(&rebuilt(&tree), &model);
         let owned = model.ephemerals();
         let orphans = owned.iter().filter(|(id, _)| !model.sessions.contains_key(*id));
