@@ -95,5 +95,10 @@ pub const WAITING_PER_CONNECTION_MAX_BYTES: usize = 4 << 20;
 /// Bytes of unsent replies and events of one connection before the shard stops reading from it.
 pub const UNSENT_PER_CONNECTION_MAX_BYTES: usize = 4 << 20;
 
+/// Bytes of unsent output of one connection, most of it events, before it is given up.
+///
+/// A persistent watch fires as often as others write, whether its client reads or not.
+pub const UNSENT_EVENTS_MAX_BYTES: usize = 64 << 20;
+
 /// Bytes of write requests that one shard may have in progress.
 pub const OUTSTANDING_MAX_BYTES: usize = 64 << 20;

@@ -452,8 +452,11 @@ impl Shard {
             return close(conn, out);
         };
         match ClientRequest::decode(op, from.rest()) {
-            Err(_) if op == OpCode::MultiRead => {
-                // The one error with a body: no parts at all.
+            Err(_)
+                if op == OpCode::MultiRead
+                    && ClientRequest::decode(OpCode::Multi, from.rest()).is_ok() =>
+            {
+                // Writes where reads should be: the one error with a body, a list of no parts.
                 let header = ReplyHeader {
                     xid: header.xid,
                     zxid: self.view.last_zxid(),

@@ -16,6 +16,7 @@ use super::watches::{Slots, Table};
 use super::{Shard, ShardEffect, announce_output, close};
 use crate::auth;
 use crate::clock::Clock;
+use crate::limits::UNSENT_EVENTS_MAX_BYTES;
 use crate::messages::{Commit, ConnRef, Notice, Reply, ReplyBody};
 
 impl Shard {
@@ -97,6 +98,9 @@ impl Shard {
             conn.stats.sent += 1;
             self.counters.packets_sent += 1;
             announce_output(conn, out);
+            if conn.output.len() - conn.unsent_start > UNSENT_EVENTS_MAX_BYTES {
+                close(conn, out);
+            }
         }
         watchers
     }
