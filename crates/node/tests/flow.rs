@@ -5,8 +5,8 @@ mod common;
 use std::sync::LazyLock;
 
 use ostler_node::limits::{
-    OUTSTANDING_MAX_BYTES, PENDING_PER_CONNECTION_MAX, Settings, UNSENT_PER_CONNECTION_MAX_BYTES,
-    WAITING_PER_CONNECTION_MAX_BYTES,
+    OUTSTANDING_MAX_BYTES, PENDING_PER_CONNECTION_MAX, Settings, UNSENT_EVENTS_MAX_BYTES,
+    UNSENT_PER_CONNECTION_MAX_BYTES, WAITING_PER_CONNECTION_MAX_BYTES,
 };
 use ostler_node::status::ConnReport;
 use ostler_wire::acl::Acl;
@@ -140,6 +140,31 @@ fn a_client_that_does_not_read_is_not_read_from() {
         answered += client.receive(&world).len();
     }
     assert!(client.waiting.is_empty());
+}
+
+#[test]
+fn a_watcher_that_does_not_read_is_given_up() {
+    let mut world = world();
+    let mut watcher = open(&mut world, 0);
+    watcher.send(&mut world, &Request::AddWatch { path: "/".into(), mode: 1 });
+    watcher.one_reply(&mut world);
+    let mut writer = open(&mut world, 0);
+    let name = format!("/{}", "n".repeat(1_000_000));
+    let held = Held { output: true, ..Held::default() };
+    let mut unsent_max = 0;
+    for _ in 0..50 {
+        writer.send(&mut world, &create(&name, b"", 0));
+        writer.send(&mut world, &Request::Delete { path: name.as_str().into(), version: -1 });
+        world.settle_but(&held);
+        world.carry_out(writer.link, usize::MAX);
+        unsent_max = unsent_max.max(world.unsent(watcher.link));
+    }
+    let bound = UNSENT_EVENTS_MAX_BYTES + 2 * name.len();
+    assert!((UNSENT_EVENTS_MAX_BYTES..bound).contains(&unsent_max), "{unsent_max}");
+    world.settle();
+    assert!(world.links[watcher.link.0].closed);
+    assert!(!world.links[writer.link.0].closed);
+    assert_eq!(writer.receive(&world).len(), 100);
 }
 
 #[test]

@@ -24,6 +24,13 @@ pub(crate) enum Answer {
     Acl(Vec<Acl>, Stat),
     Multi(Vec<OpResult>),
     Sync(Option<String>),
+    Number(i32),
+    /// Schemes and users.
+    Ids(Vec<(String, String)>),
+    /// An error that has a body, a list of no parts: multiRead alone has it.
+    NoParts(ErrorCode),
+    /// A token of SASL.
+    Token(Option<Vec<u8>>),
 }
 
 impl Answer {
@@ -32,19 +39,37 @@ impl Answer {
         let from = &mut Reader::new(body);
         let answer = match op {
             OpCode::Create => Self::Path(from.text()?.into_owned()),
-            OpCode::Create2 => Self::PathStat(from.text()?.into_owned(), Stat::read(from)?),
+            OpCode::Create2 | OpCode::CreateContainer | OpCode::CreateTtl => {
+                Self::PathStat(from.text()?.into_owned(), Stat::read(from)?)
+            }
             OpCode::SetData | OpCode::SetAcl | OpCode::Exists => Self::Stat(Stat::read(from)?),
             OpCode::GetData => Self::Data(from.buffer()?.map(<[u8]>::to_vec), Stat::read(from)?),
-            OpCode::GetChildren => Self::Children(names(from)?),
+            OpCode::GetChildren | OpCode::GetEphemerals => Self::Children(names(from)?),
             OpCode::GetChildren2 => Self::ChildrenStat(names(from)?, Stat::read(from)?),
             OpCode::GetAcl => Self::Acl(Acl::read_list(from)?, Stat::read(from)?),
             OpCode::Multi => Self::Multi(OpResult::read_all(from)?),
+            OpCode::MultiRead => Self::Multi(sorted(OpResult::read_all(from)?)),
+            OpCode::AddWatch | OpCode::GetAllChildrenNumber => Self::Number(from.int()?),
+            OpCode::WhoAmI => Self::Ids(
+                from.vector(|from| Ok((from.text()?.into_owned(), from.text()?.into_owned())))?
+                    .unwrap_or_default(),
+            ),
+            OpCode::Sasl => Self::Token(from.buffer()?.map(<[u8]>::to_vec)),
             OpCode::Sync => Self::Sync(from.string()?.map(|path| path.into_owned())),
             _ => Self::Empty,
         };
         assert!(from.rest().is_empty(), "bytes behind the answer to {op:?}");
         Ok(answer)
     }
+}
+
+fn sorted(mut results: Vec<OpResult>) -> Vec<OpResult> {
+    for result in &mut results {
+        if let OpResult::Children(names) = result {
+            names.sort();
+        }
+    }
+    results
 }
 
 fn names(from: &mut Reader<'_>) -> Result<Vec<String>, DecodeError> {
@@ -96,9 +121,12 @@ pub(crate) fn next_frame(
         let (event_type, path) = (event.event_type, event.path);
         return Some((Frame::Event { zxid: header.zxid, event_type, path }, next));
     }
+    let op = op_of(header.xid);
     let outcome = if header.err == ErrorCode::OK {
-        let op = op_of(header.xid);
         Ok(Answer::decode(op, from.rest()).expect("an answer"))
+    } else if op == OpCode::MultiRead && !from.rest().is_empty() {
+        assert_eq!(OpResult::read_all(from), Ok(Vec::new()));
+        Ok(Answer::NoParts(header.err))
     } else {
         assert!(from.rest().is_empty(), "an error has no body");
         Err(header.err)

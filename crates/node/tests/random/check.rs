@@ -129,6 +129,7 @@ fn check_session(history: &History, talk: &Talk, steps: &[Step]) {
 fn check_talk(history: &History, talk: &Talk, steps: &[Step]) {
     let mut hearing = Hearing {
         steps,
+        session: SessionId::NONE,
         zxid: Zxid::ZERO,
         answered: Zxid::ZERO,
         watches: Watches::default(),
@@ -138,7 +139,10 @@ fn check_talk(history: &History, talk: &Talk, steps: &[Step]) {
     let mut asked = talk.asked.iter();
     for (i, (_, frame)) in talk.frames.iter().enumerate() {
         match frame {
-            Frame::Connected(_) => assert_eq!(i, 0),
+            Frame::Connected(response) => {
+                assert_eq!(i, 0);
+                hearing.session = response.session;
+            }
             Frame::Text(text) => panic!("nobody asked for {text}"),
             Frame::Event { zxid, event_type, path } => {
                 hearing.event(*zxid, *event_type, path);
@@ -160,6 +164,7 @@ fn check_talk(history: &History, talk: &Talk, steps: &[Step]) {
 /// How far a connection has come, and what it must be told next.
 struct Hearing<'h> {
     steps: &'h [Step],
+    session: SessionId,
     zxid: Zxid,
     /// The zxid of the last answer.
     answered: Zxid,
@@ -193,6 +198,7 @@ impl Hearing<'_> {
             request,
             Request::Create(_)
                 | Request::Create2(_)
+                | Request::CreateContainer(_)
                 | Request::Delete { .. }
                 | Request::SetData { .. }
                 | Request::SetAcl { .. }
@@ -204,14 +210,18 @@ impl Hearing<'_> {
             let header = step.header.expect("every step but the first has one");
             assert_eq!(header.cxid, *xid, "the transaction of {request:?}");
             step.outcome.clone()
+        } else if let Some(answer) = self.watches.request(request) {
+            answer
         } else {
-            step.model.read(request)
+            step.model.read(request, self.session)
         };
         assert_eq!(*outcome, expected, "{xid:?} at {zxid}: {request:?}");
         self.answered = zxid;
         let caught_up = std::mem::take(&mut self.caught_up);
         let missed = match request {
-            Request::SetWatches(lists) => self.watches.catch_up(&step.model, lists),
+            Request::SetWatches(lists) | Request::SetWatches2(lists) => {
+                self.watches.catch_up(&step.model, lists)
+            }
             _ => Vec::new(),
         };
         assert_eq!(caught_up, missed, "{xid:?} at {zxid}: {request:?}");

@@ -8,7 +8,7 @@ use ostler_wire::acl::{Acl, AclEntry, Id, Perms};
 use ostler_wire::error::ErrorCode;
 use ostler_wire::ids::{SessionId, WallMs, Zxid};
 use ostler_wire::reply::{EventType, OpResult};
-use ostler_wire::request::{CreateRequest, Request};
+use ostler_wire::request::{CreateRequest, Request, WatchLists};
 use ostler_wire::stat::Stat;
 
 use crate::common::answer::Answer;
@@ -95,10 +95,14 @@ impl Model {
         owned.map(|(path, _)| path.clone()).collect()
     }
 
-    /// What a read answers here.
-    pub(crate) fn read(&self, request: &Request<'_>) -> Result<Answer, ErrorCode> {
+    /// What a read of `session` answers here.
+    pub(crate) fn read(
+        &self,
+        request: &Request<'_>,
+        session: SessionId,
+    ) -> Result<Answer, ErrorCode> {
         match request {
-            Request::Ping | Request::SetWatches(_) => Ok(Answer::Empty),
+            Request::Ping | Request::SetWatches(_) | Request::SetWatches2(_) => Ok(Answer::Empty),
             Request::Sync { path } => Ok(Answer::Sync(path.as_ref().map(|path| path.to_string()))),
             Request::Exists { path, .. } => {
                 self.allowed(path, Perms::READ)?;
@@ -120,6 +124,26 @@ impl Model {
                 let node = self.allowed(path, Perms::READ.union(Perms::ADMIN))?;
                 let acl = Acl { perms: node.perms, id: Id::new("world", "anyone") };
                 Ok(Answer::Acl(vec![acl], self.stat(path)))
+            }
+            Request::MultiRead(parts) => {
+                let part = |part: &Request<'_>| match self.read(part, session) {
+                    Ok(Answer::Data(data, stat)) => OpResult::Data { data, stat },
+                    Ok(Answer::Children(names)) => OpResult::Children(names),
+                    Ok(other) => panic!("{other:?} in a multiRead"),
+                    Err(code) => OpResult::Error(code),
+                };
+                Ok(Answer::Multi(parts.iter().map(part).collect()))
+            }
+            Request::GetEphemerals { prefix } => {
+                let prefix = prefix.as_deref().unwrap_or_default();
+                let owned = self.ephemerals(session).into_iter();
+                Ok(Answer::Children(owned.filter(|path| path.starts_with(prefix)).collect()))
+            }
+            Request::GetAllChildrenNumber { path } => {
+                self.allowed(path, Perms::READ)?;
+                let prefix = if path == "/" { "/".to_owned() } else { format!("{path}/") };
+                let below = self.nodes.keys().filter(|key| key.starts_with(&prefix) && *key != "/");
+                Ok(Answer::Number(i32::try_from(below.count()).expect("a small model")))
             }
             other => panic!("{other:?} is no read"),
         }
@@ -178,7 +202,9 @@ impl Model {
         changes: &mut Vec<Change>,
     ) -> Result<OpResult, ErrorCode> {
         match request {
-            Request::Create(create) | Request::Create2(create) => self.create(at, create, changes),
+            Request::Create(create)
+            | Request::Create2(create)
+            | Request::CreateContainer(create) => self.create(at, create, changes),
             Request::Delete { path, version } => {
                 self.allowed(parent(path), Perms::DELETE)?;
                 let node = self.nodes.get(&**path).ok_or(ErrorCode::NO_NODE)?;
@@ -293,43 +319,85 @@ impl Node {
     }
 }
 
+/// How a watch behaves.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Mode {
+    Standard,
+    Persistent,
+    Recursive,
+}
+
 /// The watches of one connection.
 #[derive(Default)]
 pub(crate) struct Watches {
-    pub(crate) data: BTreeSet<String>,
-    pub(crate) child: BTreeSet<String>,
+    data: BTreeSet<(String, Mode)>,
+    child: BTreeSet<(String, Mode)>,
 }
 
 impl Watches {
     /// The events that a change gives this connection, in order.
     pub(crate) fn fire(&mut self, change: &Change, events: &mut Vec<(EventType, String)>) {
-        let mut told = self.data.remove(&change.path);
+        let mut told = hit(&mut self.data, &change.path);
         if change.event_type == EventType::NodeDeleted {
-            told |= self.child.remove(&change.path);
+            told |= hit(&mut self.child, &change.path);
         }
         if told && change.readable {
             events.push((change.event_type, change.path.clone()));
         }
         let above = parent(&change.path);
         let is_data = change.event_type == EventType::NodeDataChanged;
-        if !is_data && self.child.remove(above) && change.parent_readable {
+        if !is_data && hit(&mut self.child, above) && change.parent_readable {
             events.push((EventType::NodeChildrenChanged, above.to_owned()));
         }
     }
 
-    /// Registers what a read that was answered at `model` leaves.
+    /// What is answered to a request about watches, and what it does.
+    pub(crate) fn request(&mut self, request: &Request<'_>) -> Option<Result<Answer, ErrorCode>> {
+        match request {
+            Request::AddWatch { path, mode: 0 } => {
+                self.data.insert((path.to_string(), Mode::Persistent));
+                self.child.insert((path.to_string(), Mode::Persistent));
+                Some(Ok(Answer::Number(0)))
+            }
+            Request::AddWatch { path, .. } => {
+                self.data.insert((path.to_string(), Mode::Recursive));
+                Some(Ok(Answer::Number(0)))
+            }
+            Request::CheckWatches { path, watcher_type } => {
+                let found = |(at, mode): &(String, Mode), is_data: bool| {
+                    at == path && meant_by(*watcher_type, *mode, is_data)
+                };
+                let is_found = self.data.iter().any(|watch| found(watch, true))
+                    || self.child.iter().any(|watch| found(watch, false));
+                Some(is_found.then_some(Answer::Empty).ok_or(ErrorCode::NO_WATCHER))
+            }
+            Request::RemoveWatches { path, watcher_type } => {
+                let before = self.data.len() + self.child.len();
+                let stays = |(at, mode): &(String, Mode), is_data: bool| {
+                    at != path || !meant_by(*watcher_type, *mode, is_data)
+                };
+                self.data.retain(|watch| stays(watch, true));
+                self.child.retain(|watch| stays(watch, false));
+                let is_found = self.data.len() + self.child.len() < before;
+                Some(is_found.then_some(Answer::Empty).ok_or(ErrorCode::NO_WATCHER))
+            }
+            _ => None,
+        }
+    }
+
+    /// Registers what a read that was answered so leaves.
     pub(crate) fn register(&mut self, request: &Request<'_>, outcome: Result<(), ErrorCode>) {
         match (request, outcome) {
             (Request::Exists { path, watch: true }, Ok(()) | Err(ErrorCode::NO_NODE))
             | (Request::GetData { path, watch: true }, Ok(())) => {
-                self.data.insert(path.to_string());
+                self.data.insert((path.to_string(), Mode::Standard));
             }
             (
                 Request::GetChildren { path, watch: true }
                 | Request::GetChildren2 { path, watch: true },
                 Ok(()),
             ) => {
-                self.child.insert(path.to_string());
+                self.child.insert((path.to_string(), Mode::Standard));
             }
             _ => {}
         }
@@ -339,9 +407,10 @@ impl Watches {
     pub(crate) fn catch_up(
         &mut self,
         model: &Model,
-        lists: &ostler_wire::request::WatchLists<'_>,
+        lists: &WatchLists<'_>,
     ) -> Vec<(EventType, String)> {
         let since = lists.relative_zxid;
+        let standard = |path: &str| (path.to_owned(), Mode::Standard);
         let mut events = Vec::new();
         for path in &lists.data {
             match model.nodes.get(&**path) {
@@ -349,12 +418,12 @@ impl Watches {
                 Some(node) if node.mzxid > since => {
                     events.push((EventType::NodeDataChanged, path.to_string()));
                 }
-                Some(_) => _ = self.data.insert(path.to_string()),
+                Some(_) => _ = self.data.insert(standard(path)),
             }
         }
         for path in &lists.exist {
             match model.nodes.get(&**path) {
-                None => _ = self.data.insert(path.to_string()),
+                None => _ = self.data.insert(standard(path)),
                 Some(_) => events.push((EventType::NodeCreated, path.to_string())),
             }
         }
@@ -364,10 +433,39 @@ impl Watches {
                 Some(node) if node.pzxid > since => {
                     events.push((EventType::NodeChildrenChanged, path.to_string()));
                 }
-                Some(_) => _ = self.child.insert(path.to_string()),
+                Some(_) => _ = self.child.insert(standard(path)),
             }
         }
+        for path in &lists.persistent {
+            self.data.insert((path.to_string(), Mode::Persistent));
+            self.child.insert((path.to_string(), Mode::Persistent));
+        }
+        let recursive = lists.recursive.iter();
+        self.data.extend(recursive.map(|path| (path.to_string(), Mode::Recursive)));
         events
+    }
+}
+
+/// Whether anything waits for `path`; what waits for it once waits no more.
+fn hit(table: &mut BTreeSet<(String, Mode)>, path: &str) -> bool {
+    let below = |above: &str| {
+        let rest = path.strip_prefix(above);
+        above == "/" || rest.is_some_and(|rest| rest.starts_with('/'))
+    };
+    let is_hit =
+        table.iter().any(|(at, mode)| at == path || (*mode == Mode::Recursive && below(at)));
+    table.remove(&(path.to_owned(), Mode::Standard));
+    is_hit
+}
+
+/// Whether a watcher type of checkWatches and removeWatches means such a watch.
+fn meant_by(watcher_type: i32, mode: Mode, is_data: bool) -> bool {
+    match watcher_type {
+        1 => mode == Mode::Standard && !is_data,
+        2 => mode == Mode::Standard && is_data,
+        4 => mode == Mode::Persistent,
+        5 => mode == Mode::Recursive,
+        _ => true,
     }
 }
 

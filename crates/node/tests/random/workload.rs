@@ -19,19 +19,42 @@ pub(crate) fn request(rng: &mut Rng, last_zxid: Zxid) -> Request<'static> {
         39..41 => Request::GetAcl { path },
         41..44 => Request::Ping,
         44..48 => Request::Sync { path: Some(path) },
-        48..51 => Request::SetWatches(WatchLists {
-            relative_zxid: Zxid(rng.below(last_zxid.0.cast_unsigned() + 2).cast_signed()),
-            data: paths(rng),
-            exist: paths(rng),
-            child: paths(rng),
-            ..WatchLists::default()
-        }),
+        48..51 => {
+            let relative_zxid = Zxid(rng.below(last_zxid.0.cast_unsigned() + 2).cast_signed());
+            let lists = WatchLists { relative_zxid, data: paths(rng), ..WatchLists::default() };
+            let lists = WatchLists { exist: paths(rng), child: paths(rng), ..lists };
+            if watch {
+                return Request::SetWatches(lists);
+            }
+            let (persistent, recursive) = (paths(rng), paths(rng));
+            Request::SetWatches2(WatchLists { persistent, recursive, ..lists })
+        }
         51..58 => {
             let count = rng.below(5);
             Request::Multi((0..count).map(|_| part(rng)).collect())
         }
         58..60 => Request::SetAcl { path, acl: Some(acl(rng)), version: version(rng) },
+        60..68 => about_watches(rng, path),
+        68..70 => {
+            let part = |rng: &mut Rng| match rng.below(2) {
+                0 => Request::GetData { path: self::path(rng), watch },
+                _ => Request::GetChildren { path: self::path(rng), watch },
+            };
+            let count = rng.below(4);
+            Request::MultiRead((0..count).map(|_| part(rng)).collect())
+        }
+        70 => Request::GetEphemerals { prefix: Some(path) },
+        71 => Request::GetAllChildrenNumber { path },
         _ => write(rng),
+    }
+}
+
+fn about_watches(rng: &mut Rng, path: Cow<'static, str>) -> Request<'static> {
+    let watcher_type = 1 + i32::try_from(rng.below(5)).expect("below 5");
+    match rng.below(6) {
+        0..2 => Request::AddWatch { path, mode: watcher_type % 2 },
+        2..5 => Request::RemoveWatches { path, watcher_type },
+        _ => Request::CheckWatches { path, watcher_type },
     }
 }
 
@@ -47,7 +70,8 @@ fn write(rng: &mut Rng) -> Request<'static> {
     let path = path(rng);
     match rng.below(10) {
         0..3 => Request::Create(create(rng)),
-        3..5 => Request::Create2(create(rng)),
+        3 => Request::Create2(create(rng)),
+        4 => Request::CreateContainer(CreateRequest { flags: 4, ..create(rng) }),
         5..8 => Request::SetData { path, data: data(rng), version: version(rng) },
         _ if path == "/" => Request::Create(create(rng)),
         _ => Request::Delete { path, version: version(rng) },

@@ -219,7 +219,7 @@ impl Script {
 }
 
 fn send(world: &mut World, client: &mut Client, request: &str) {
-    let (op, body) = requests::encode(request, client.session);
+    let (op, body) = requests::encode(request);
     match requests::option(request, "xid") {
         Some(xid) => client.send_numbered(world, Xid(number(xid)), op, &body),
         None => _ = client.send_raw(world, op, &body),

@@ -74,6 +74,14 @@ impl Names {
                 let results: Vec<_> = results.iter().map(|result| self.result(result)).collect();
                 format!("ok [{}]", results.join(" | "))
             }
+            Answer::Number(number) => format!("ok {number}"),
+            Answer::Ids(ids) => {
+                let ids: Vec<_> =
+                    ids.iter().map(|(scheme, user)| format!("{scheme}:{user}")).collect();
+                format!("ok {}", ids.join(" "))
+            }
+            Answer::NoParts(code) => format!("{} []", error(*code)),
+            Answer::Token(token) => format!("ok token {}", data(token)),
             Answer::Sync(None) => "ok <null>".to_owned(),
             Answer::Sync(Some(path)) => format!("ok {path:?}"),
         }
@@ -89,7 +97,8 @@ impl Names {
             OpResult::DataSet(stat) => format!("set {}", self.stat(stat)),
             OpResult::Checked => "checked".to_owned(),
             OpResult::Error(code) => error(*code),
-            other => format!("{other:?}"),
+            OpResult::Data { data: value, stat } => format!("{} {}", data(value), self.stat(stat)),
+            OpResult::Children(names) => format!("[{}]", names.join(" ")),
         }
     }
 

@@ -7,7 +7,10 @@
 //! setacl PATH LIST [v=N]                  sync PATH
 //! ping   close                            auth SCHEME [TEXT]
 //! multi REQUEST , REQUEST ...             check PATH [v=N] (in a multi)
-//! setwatches ZXID [data=P+P] [exist=P+P] [child=P+P]
+//! setwatches ZXID [data=P+P] [exist=P+P] [child=P+P] [persistent=P+P] [recursive=P+P]
+//! addwatch PATH MODE                      checkwatches|removewatches PATH TYPE
+//! multiread REQUEST , REQUEST ...         ephemerals PREFIX
+//! count PATH                              whoami
 //! op NUMBER [FIELD ...]                   any operation with any body
 //! ```
 //!
@@ -18,14 +21,14 @@
 use std::borrow::Cow;
 
 use ostler_wire::acl::{AclEntry, Perms};
-use ostler_wire::ids::{SessionId, Zxid};
+use ostler_wire::ids::Zxid;
 use ostler_wire::jute::Put as _;
 use ostler_wire::request::{CreateRequest, Request, WatchLists};
 
 use super::number;
 
 /// The operation's number and its body.
-pub(super) fn encode(text: &str, session: SessionId) -> (i32, Vec<u8>) {
+pub(super) fn encode(text: &str) -> (i32, Vec<u8>) {
     let mut body = Vec::new();
     if let Some(fields) = text.strip_prefix("op ") {
         let mut fields = fields.split(' ').filter(|field| !field.starts_with("xid="));
@@ -33,7 +36,7 @@ pub(super) fn encode(text: &str, session: SessionId) -> (i32, Vec<u8>) {
         fields.for_each(|field| put_field(field, &mut body));
         return (op, body);
     }
-    let request = parse(text, session);
+    let request = parse(text);
     request.write_body(&mut body);
     (request.op().number(), body)
 }
@@ -50,7 +53,7 @@ pub(super) fn hex(text: &str) -> Vec<u8> {
     digits.chunks(2).map(|pair| byte(pair).expect("hex digits")).collect()
 }
 
-fn parse(text: &str, session: SessionId) -> Request<'_> {
+fn parse(text: &str) -> Request<'_> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let has = |flag: &str| words.contains(&flag);
     let version = option(text, "v").map_or(-1, number);
@@ -73,11 +76,8 @@ fn parse(text: &str, session: SessionId) -> Request<'_> {
         "ping" => Request::Ping,
         "close" => Request::CloseSession,
         "auth" => Request::Auth { scheme: path, auth: data(words.get(2)) },
-        "multi" => {
-            let parts = text.strip_prefix("multi").unwrap_or_default().split(" , ");
-            let parts = parts.map(str::trim).filter(|part| !part.is_empty());
-            Request::Multi(parts.map(|part| parse(part, session)).collect())
-        }
+        "multi" => Request::Multi(parts(text, "multi")),
+        "multiread" => Request::MultiRead(parts(text, "multiread")),
         "setwatches" => Request::SetWatches(WatchLists {
             relative_zxid: Zxid(number(words[1])),
             data: paths(text, "data"),
@@ -85,8 +85,27 @@ fn parse(text: &str, session: SessionId) -> Request<'_> {
             child: paths(text, "child"),
             ..WatchLists::default()
         }),
+        "setwatches2" => Request::SetWatches2(WatchLists {
+            relative_zxid: Zxid(number(words[1])),
+            data: paths(text, "data"),
+            exist: paths(text, "exist"),
+            child: paths(text, "child"),
+            persistent: paths(text, "persistent"),
+            recursive: paths(text, "recursive"),
+        }),
+        "addwatch" => Request::AddWatch { path, mode: number(words[2]) },
+        "checkwatches" => Request::CheckWatches { path, watcher_type: number(words[2]) },
+        "removewatches" => Request::RemoveWatches { path, watcher_type: number(words[2]) },
+        "ephemerals" => Request::GetEphemerals { prefix: (path != "<null>").then_some(path) },
+        "count" => Request::GetAllChildrenNumber { path },
+        "whoami" => Request::WhoAmI,
         other => panic!("no request is called {other}"),
     }
+}
+
+fn parts<'t>(text: &'t str, verb: &str) -> Vec<Request<'t>> {
+    let parts = text.strip_prefix(verb).unwrap_or_default().split(" , ");
+    parts.map(str::trim).filter(|part| !part.is_empty()).map(parse).collect()
 }
 
 fn create<'t>(text: &'t str, path: Cow<'t, str>) -> CreateRequest<'t> {
