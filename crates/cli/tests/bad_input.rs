@@ -42,6 +42,7 @@ impl Scene {
         let server = Server::start(&dir, &["tickTime=2000"]);
         let mut client = connect(&server);
         client.call(&create("/bystander", b"calm", 0)).unwrap().ok().unwrap();
+        client.call(&get_data("/bystander", true)).unwrap().ok().expect("it is there");
         let done = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&done);
         let bystander = thread::spawn(move || read_until_done(client, &seen));
@@ -69,9 +70,8 @@ impl Scene {
     }
 }
 
-/// Reads with up to 32 requests under way; then waits for its watch.
+/// Reads with up to 32 requests under way; then waits for the watch that is set already.
 fn read_until_done(mut client: RawClient, done: &AtomicBool) -> u64 {
-    client.call(&get_data("/bystander", true)).unwrap().ok().expect("it is there");
     let mut pending = VecDeque::from([client.send(&get_data("/bystander", false)).unwrap()]);
     let (mut reads, mut events) = (0, 0);
     while events == 0 || !pending.is_empty() {
