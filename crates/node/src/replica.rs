@@ -154,7 +154,7 @@ impl Replica {
             }
             Input::FromShard(ToReplica::Resume { from, session, password, timeout_ms, .. }) => {
                 let known = password == Some(sessions::password(session))
-                    && self.sessions.touch(at.now, session, timeout_ms);
+                    && self.sessions.renew(at.now, session, timeout_ms);
                 let answer = if known {
                     self.attached(from, session, timeout_ms)
                 } else {

@@ -74,6 +74,15 @@ impl Sessions {
         true
     }
 
+    /// Starts a timeout anew that may be shorter than the one before; false if the session is not
+    /// alive.
+    pub(super) fn renew(&mut self, now: Time, session: SessionId, timeout_ms: i32) -> bool {
+        let Some(&present) = self.expiry_ms.get(&session) else { return false };
+        self.leave_bucket(present, session);
+        self.add(now, session, timeout_ms);
+        true
+    }
+
     /// Forgets a session; false if it was not alive.
     pub(super) fn remove(&mut self, session: SessionId) -> bool {
         let Some(expiry) = self.expiry_ms.remove(&session) else { return false };
