@@ -257,7 +257,12 @@ fn conversation(portion: usize) -> Vec<u8> {
         world.carry_out(client.link, portion);
     }
     let frames = client.receive(&world);
-    let told = |wanted| move |frame: &&Frame| matches!(frame, Frame::Event { event_type, .. } if *event_type == wanted);
+    let told = |wanted| {
+        move |frame: &&Frame| match frame {
+            Frame::Event { event_type, .. } => *event_type == wanted,
+            _ => false,
+        }
+    };
     assert_eq!(frames.iter().filter(told(EventType::NodeDataChanged)).count(), 1);
     assert_eq!(frames.iter().filter(told(EventType::NodeChildrenChanged)).count(), 1);
     assert!(client.waiting.is_empty());

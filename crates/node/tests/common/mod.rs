@@ -396,7 +396,7 @@ impl World {
     }
 
     fn log(&mut self, zxid: Zxid, body: Vec<u8>) {
-        let last = self.unsynced.back().or(self.durable.last());
+        let last = self.unsynced.back().or_else(|| self.durable.last());
         let expected = last.map_or(Zxid(1), |record| record.zxid.next());
         assert_eq!(zxid, expected, "the log has no gaps");
         self.unsynced.push_back(Record { zxid, body });

@@ -184,7 +184,7 @@ impl Script {
         let other = option("resume").map(|name| &self.clients[name].client);
         let hex = |text| i64::from_str_radix(text, 16).expect("a session in hex");
         let asked = option("session").map(|text| SessionId(hex(text)));
-        let session = asked.or(other.map(|other| other.session)).unwrap_or(SessionId::NONE);
+        let session = asked.or_else(|| other.map(|other| other.session)).unwrap_or(SessionId::NONE);
         let known = other.map_or([0; 16], |other| other.password);
         let password = match option("password") {
             Some("wrong") => Some(vec![7; 16]),

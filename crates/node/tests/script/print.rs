@@ -142,7 +142,10 @@ fn error(code: ErrorCode) -> String {
 }
 
 fn data(data: &Option<Vec<u8>>) -> String {
-    data.as_ref().map_or("<null>".to_owned(), |data| format!("\"{}\"", data.escape_ascii()))
+    match data {
+        None => "<null>".to_owned(),
+        Some(data) => format!("\"{}\"", data.escape_ascii()),
+    }
 }
 
 fn list(acl: &[Acl]) -> String {
