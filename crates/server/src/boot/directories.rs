@@ -82,8 +82,8 @@ pub(super) fn recover(config: &Config, hash_key: u64) -> Result<Found, StartErro
         tracing::warn!("removed {orphans} ephemeral znodes whose sessions are gone");
     }
     let mut txns_logged = recovered.txns_replayed;
-    if recovered.fresh || orphans > 0 {
-        // A fresh server starts from a snapshot; and no log tells of the orphans.
+    if recovered.snapshot.is_none() || orphans > 0 {
+        // Without a snapshot the next start would refuse the logs; and no log tells of the orphans.
         write_snapshot(&RealDisk, &snap_dir, &tree, &snapshot_options(config)).map_err(
             |error| {
                 let dir = snap_dir.display();
@@ -92,6 +92,7 @@ pub(super) fn recover(config: &Config, hash_key: u64) -> Result<Found, StartErro
         )?;
         txns_logged = 0;
     }
+    remove_marker(&config.data_log_dir.join("initialize"))?;
     tracing::info!(
         "{} znodes and {} sessions up to {} recovered in {} ms ({} transactions replayed)",
         tree.node_count(),
@@ -101,4 +102,14 @@ pub(super) fn recover(config: &Config, hash_key: u64) -> Result<Found, StartErro
         recovered.txns_replayed
     );
     Ok(Found { tree, txns_logged })
+}
+
+/// The mark of a directory that may be empty is used up by the first load, whatever it found.
+fn remove_marker(marker: &Path) -> Result<(), StartError> {
+    match std::fs::remove_file(marker) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(StartError::Directory(format!("cannot remove {}: {error}", marker.display())))
+        }
+        _ => Ok(()),
+    }
 }
