@@ -6,6 +6,7 @@ not depend on how quick the server is. Each scenario has a znode and sessions of
 removed behind it.
 """
 
+import re
 import socket
 import struct
 import time
@@ -256,9 +257,7 @@ class Play:
             text = text.replace(f"0x{session:x}", name)
         text = text.replace(self.names.root, "~")
         if hide_numbers:
-            text = "".join("N" if letter.isdigit() else letter for letter in text)
-            while "NN" in text:
-                text = text.replace("NN", "N")
+            text = re.sub(r"0x[0-9a-f]+|\d+", "N", text)
         return repr(text)
 
     def do_bytes(self, peer, words):
@@ -266,8 +265,10 @@ class Play:
             peer.put(b"".join(map(self.words.buffer, words)), ("raw", "bytes", None, False))
 
     def do_frame(self, peer, words):
+        first = not peer.is_open
         if peer.is_open or self.open(peer):
-            peer.put_frame(b"".join(map(self.words.buffer, words)), ("raw", "frame", None, False))
+            item = ("connect", "connect") if first else ("raw", "frame", None, False)
+            peer.put_frame(b"".join(map(self.words.buffer, words)), item)
 
     def do_op(self, peer, words):
         """An opcode that may not exist, with a body of bytes."""

@@ -219,6 +219,9 @@ class Words:
 
     def multi(self, name, words):
         options, ops, part = {}, [], []
+        # A cut is of the whole body, wherever it is written.
+        options |= {"cut": word[4:] for word in words if word.startswith("cut=")}
+        words = [word for word in words if not word.startswith("cut=")]
         while words and words[0].partition("=")[0] in OPTIONS:
             key, _, value = words.pop(0).partition("=")
             options[key] = value
