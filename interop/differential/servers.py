@@ -46,9 +46,10 @@ class Server:
         (self.directory / "data").mkdir()
         file = self.directory / "zoo.cfg"
         file.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
-        flags = [f"-D{item}" for item in properties]
-        flags.append("-Dzookeeper.DigestAuthenticationProvider.superDigest="
-                     + digest_id(":".join(SUPER)))
+        flags = ["-Dzookeeper.DigestAuthenticationProvider.superDigest="
+                 + digest_id(":".join(SUPER))]
+        # Those of the scenarios come later, and win.
+        flags += [f"-D{item}" for item in properties]
         # Apache's script takes the file first.
         java = Path(command[0]).name == "apache"
         arguments = [str(file), *JAVA, *flags] if java else [*flags, str(file)]
