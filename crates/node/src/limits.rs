@@ -32,6 +32,35 @@ pub struct Settings {
     pub sessionless_timeout_ms: u64,
     /// Who may do what.
     pub auth: AuthSettings,
+    /// `enforceQuota`: writes beyond a hard limit are refused.
+    pub enforce_quota: bool,
+    /// `extendedTypesEnabled`: znodes with a time to live can be made, and are deleted in time.
+    pub extended_types: bool,
+    /// When containers and znodes with a time to live are deleted.
+    pub reaper: ReaperSettings,
+}
+
+/// Settings of the reaper.
+#[derive(Clone, Copy, Debug)]
+pub struct ReaperSettings {
+    /// `znode.container.checkIntervalMs`: time from one look for what can go to the next.
+    pub interval_ms: u64,
+    /// `znode.container.maxPerMinute`: at most so many deletions a minute.
+    pub per_minute: u64,
+    /// `znode.container.maxNeverUsedIntervalMs`: how long a container stays that never had a
+    /// child; 0 is for ever.
+    pub unused_max_ms: i64,
+}
+
+impl ReaperSettings {
+    /// What an operator who sets nothing gets.
+    pub const DEFAULT: Self = Self { interval_ms: 60_000, per_minute: 10_000, unused_max_ms: 0 };
+
+    /// Time between two deletions.
+    #[must_use]
+    pub fn spacing_ms(&self) -> u64 {
+        60_000 / self.per_minute.max(1)
+    }
 }
 
 /// Settings of authentication and access control.
@@ -62,6 +91,9 @@ impl Default for Settings {
             reconfig_enabled: false,
             sessionless_timeout_ms: 10_000,
             auth: AuthSettings::default(),
+            enforce_quota: false,
+            extended_types: false,
+            reaper: ReaperSettings::DEFAULT,
         }
     }
 }
@@ -102,3 +134,6 @@ pub const UNSENT_EVENTS_MAX_BYTES: usize = 64 << 20;
 
 /// Bytes of write requests that one shard may have in progress.
 pub const OUTSTANDING_MAX_BYTES: usize = 64 << 20;
+
+/// At most one warning about an exceeded quota in this time.
+pub const QUOTA_WARNING_INTERVAL: Span = Span::from_millis(1000);

@@ -5,6 +5,8 @@
 //! is ever shown to anybody.
 
 mod prepare;
+mod quota;
+mod reaper;
 mod sessions;
 mod snapshots;
 
@@ -13,8 +15,10 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 use ostler_tree::{Change, Outcome, Tree};
+use ostler_wire::acl::Id;
 use ostler_wire::error::ErrorCode;
 use ostler_wire::ids::{SessionId, Xid, Zxid};
 use ostler_wire::jute::DecodeError;
@@ -29,6 +33,9 @@ use crate::messages::{Commit, ConnRef, Notice, Reply, ReplyBody, Request, ToRepl
 use crate::rng::Rng;
 use crate::status::ReplicaReport;
 use prepare::Judge;
+pub use quota::Excess;
+use quota::{QuotaJudge, QuotaWarnings};
+use reaper::Reaper;
 use sessions::Sessions;
 use snapshots::SnapshotTrigger;
 
@@ -55,6 +62,8 @@ pub enum Effect {
     /// Write this tree to a snapshot, beside everything else. Answered by
     /// [`Input::SnapshotEnded`].
     WriteSnapshot(Tree),
+    /// To be logged as a warning.
+    QuotaExceeded(Excess),
 }
 
 /// What the log has to do.
@@ -86,6 +95,8 @@ pub struct Replica {
     sessions: Sessions,
     snapshot_trigger: SnapshotTrigger,
     snapshot_running: bool,
+    reaper: Reaper,
+    quota_warnings: QuotaWarnings,
     rng: Rng,
     commits: u64,
 }
@@ -124,6 +135,7 @@ impl Replica {
             txns_logged,
             &mut rng,
         );
+        let reaper = Reaper::new(at.now, settings.reaper, settings.extended_types);
         Self {
             settings,
             head: tree.clone(),
@@ -133,6 +145,8 @@ impl Replica {
             sessions,
             snapshot_trigger,
             snapshot_running: false,
+            reaper,
+            quota_warnings: QuotaWarnings::default(),
             rng,
             commits: 0,
         }
@@ -176,6 +190,11 @@ impl Replica {
                 for session in self.sessions.due(at.now) {
                     self.close_session(at, session, Xid(0), None, out);
                 }
+                if let Some(path) = self.reaper.next(at, &self.committed, &self.head) {
+                    let txn = Txn::Delete { path: (&*path).into(), container: true };
+                    let header = self.header(at, SessionId::NONE, Xid(0));
+                    self.propose(header, &txn, out, |_, _| Vec::new());
+                }
             }
         }
     }
@@ -183,7 +202,14 @@ impl Replica {
     /// When [`Input::Deadline`] is due.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
-        self.sessions.next_deadline()
+        let reaper = self.reaper.next_deadline();
+        Some(self.sessions.next_deadline().map_or(reaper, |sessions| sessions.min(reaper)))
+    }
+
+    /// How many znodes with a time to live stay for ever, as `extendedTypesEnabled` is not set.
+    #[must_use]
+    pub fn ttls_that_stay(&self) -> usize {
+        if self.settings.extended_types { 0 } else { self.committed.ttls().count() }
     }
 
     /// Everything there is to know about it.
@@ -221,7 +247,8 @@ impl Replica {
         let asked = Asked { to: from, xid, op, body_bytes };
         let decoded = ClientRequest::decode(op, &body);
         let header = self.header(at, session, xid);
-        let judge = Judge { head: &self.head, auth: &self.settings.auth, ids: &ids };
+        let excess = Cell::new(None);
+        let judge = self.judge(&ids, &excess);
         let txn = match decoded {
             Ok(ClientRequest::CloseSession) => {
                 return self.close_session(at, session, xid, Some(asked), out);
@@ -247,9 +274,17 @@ impl Replica {
                 return self.answer_in_order(asked, err, ReplyBody::Empty, out);
             }
         };
+        let warning = self.quota_warnings.take(at.now, excess.into_inner());
+        out.extend(warning.map(Effect::QuotaExceeded));
         self.propose(header, &txn, out, |_, outcome| {
             vec![Notice::Reply(asked.answer(header.zxid, &txn, outcome))]
         });
+    }
+
+    fn judge<'s>(&'s self, ids: &'s [Id], excess: &'s Cell<Option<Excess>>) -> Judge<'s> {
+        let (head, settings) = (&self.head, &*self.settings);
+        let quota = QuotaJudge { tree: head, enforced: settings.enforce_quota, excess };
+        Judge { head, settings, ids, quota }
     }
 
     /// Ends a session, because its client asked for it or because its time has come.

@@ -19,7 +19,7 @@ use ostler_disk::log::{Log, LogOptions};
 use ostler_disk::real_disk::RealDisk;
 use ostler_disk::snapshot::SnapshotOptions;
 use ostler_node::auth::DigestAlgorithm;
-use ostler_node::limits::{AuthSettings, Settings};
+use ostler_node::limits::{AuthSettings, ReaperSettings, Settings};
 use ostler_node::messages::ShardId;
 use ostler_node::replica::{LogOp, Replica};
 use ostler_node::shard::Shard;
@@ -171,6 +171,13 @@ impl Server {
         let at = clocks.read();
         let replica =
             Replica::new(at, Arc::clone(&settings), found.tree.clone(), found.txns_logged, seed);
+        let ttls = replica.ttls_that_stay();
+        if ttls > 0 {
+            tracing::warn!(
+                "{ttls} znodes have a time to live and are not deleted when it is over: \
+                 extendedTypesEnabled is not set"
+            );
+        }
         let (end, ends) = mailbox();
         let mut starter = Starter {
             config: Arc::new(config),
@@ -447,6 +454,13 @@ fn settings(config: &Config) -> Result<Settings, StartError> {
         snap_count: u64::from(config.snap_count),
         snap_size_limit_bytes: kilobytes(config.snap_size_limit_kb),
         digest_enabled: config.digest_enabled,
+        enforce_quota: config.enforce_quota,
+        extended_types: config.extended_types_enabled,
+        reaper: ReaperSettings {
+            interval_ms: u64::from(config.container_check_interval_ms),
+            per_minute: u64::from(config.container_max_per_minute),
+            unused_max_ms: config.container_max_never_used_interval_ms,
+        },
         reconfig_enabled: config.reconfig_enabled,
         sessionless_timeout_ms: u64::from(config.sessionless_cnxn_timeout_ms),
         auth: AuthSettings {

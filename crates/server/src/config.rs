@@ -105,6 +105,17 @@ pub struct Config {
 
     /// Whether membership may be changed at run time.
     pub reconfig_enabled: bool,
+    /// Whether writes beyond a hard limit of a quota are refused.
+    pub enforce_quota: bool,
+    /// Whether znodes with a time to live can be made, and are deleted in time.
+    pub extended_types_enabled: bool,
+    /// Time between looks for containers and znodes that can be deleted.
+    pub container_check_interval_ms: u32,
+    /// Deletions of such a minute, at most.
+    pub container_max_per_minute: u32,
+    /// How long a container stays that never had a child; 0 is for ever.
+    pub container_max_never_used_interval_ms: i64,
+
     /// Whether ACLs are left unchecked.
     pub skip_acl: bool,
     /// Whether the scheme `digest` exists.

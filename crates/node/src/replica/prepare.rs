@@ -6,7 +6,7 @@
 use alloc::format;
 use alloc::vec::Vec;
 
-use ostler_tree::{Outcome, Tree, Znode};
+use ostler_tree::{Kind, Outcome, Tree, Znode};
 use ostler_wire::acl::{Id, Perms};
 use ostler_wire::error::ErrorCode;
 use ostler_wire::jute::Text;
@@ -15,17 +15,19 @@ use ostler_wire::path;
 use ostler_wire::request::{CreateRequest, Request};
 use ostler_wire::txn::{CreateKind, CreateTxn, Txn, TxnHeader};
 
+use super::quota::{Growth, QuotaJudge};
 use crate::auth;
-use crate::limits::AuthSettings;
+use crate::limits::Settings;
 
 /// What a request is judged by.
 #[derive(Clone, Copy)]
 pub(super) struct Judge<'s> {
     /// Everything proposed so far.
     pub(super) head: &'s Tree,
-    pub(super) auth: &'s AuthSettings,
+    pub(super) settings: &'s Settings,
     /// Who asks.
     pub(super) ids: &'s [Id],
+    pub(super) quota: QuotaJudge<'s>,
 }
 
 impl Judge<'_> {
@@ -40,12 +42,14 @@ impl Judge<'_> {
             Request::Delete { path, version } => self.delete(path, version),
             Request::SetData { path, data, version } => {
                 let znode = self.valid(&path, Perms::WRITE)?;
+                let bytes = length(data) - length(znode.data());
+                self.quota.check(&path, Growth { count: 0, bytes })?;
                 let version = next_version(znode.stat().version, version)?;
                 Ok(Txn::SetData { path, data, version, reconfig: false })
             }
             Request::SetAcl { path, acl, version } => {
                 path::validate(&path).map_err(|_| ErrorCode::BAD_ARGUMENTS)?;
-                let acl = auth::check_list(self.auth, acl.as_deref(), self.ids)?;
+                let acl = auth::check_list(&self.settings.auth, acl.as_deref(), self.ids)?;
                 let znode = self.valid(&path, Perms::ADMIN)?;
                 let version = next_version(znode.stat().aversion, version)?;
                 Ok(Txn::SetAcl { path, acl, version })
@@ -88,12 +92,12 @@ impl Judge<'_> {
 
     fn create<'r>(&self, op: OpCode, request: CreateRequest<'r>) -> Result<Txn<'r>, ErrorCode> {
         let CreateRequest { path, data, acl, flags, ttl_ms } = request;
-        let mode = Mode::of(op, flags, ttl_ms)?;
+        let mode = Mode::of(op, flags, ttl_ms, self.settings.extended_types)?;
         let (parent_path, _) = path::split(&path).ok_or(ErrorCode::BAD_ARGUMENTS)?;
         if path.contains('\0') {
             return Err(ErrorCode::BAD_ARGUMENTS);
         }
-        let acl = auth::check_list(self.auth, acl.as_deref(), self.ids)?;
+        let acl = auth::check_list(&self.settings.auth, acl.as_deref(), self.ids)?;
         let parent = self.head.node(parent_path).ok_or(ErrorCode::NO_NODE)?;
         self.allowed(parent, Perms::CREATE)?;
         let parent_cversion = parent.stat_persisted().cversion;
@@ -109,6 +113,7 @@ impl Judge<'_> {
         if parent.is_ephemeral() {
             return Err(ErrorCode::NO_CHILDREN_FOR_EPHEMERALS);
         }
+        self.quota.check(&path, Growth { count: 1, bytes: length(data) })?;
         let parent_cversion = parent_cversion.wrapping_add(1);
         Ok(Txn::Create(CreateTxn { kind: mode.kind, path, data, acl, parent_cversion }))
     }
@@ -138,7 +143,7 @@ impl Judge<'_> {
 
     fn allowed(&self, znode: &Znode, wanted: Perms) -> Result<(), ErrorCode> {
         let acl = self.head.acl(znode.acl_id());
-        if auth::allows(self.auth, acl, wanted, self.ids) {
+        if auth::allows(&self.settings.auth, acl, wanted, self.ids) {
             Ok(())
         } else {
             Err(ErrorCode::NO_AUTH)
@@ -154,23 +159,27 @@ struct Mode {
 
 impl Mode {
     // Java: PrepRequestProcessor.validateCreateRequest and pRequest2TxnCreate.
-    fn of(op: OpCode, flags: i32, ttl_ms: i64) -> Result<Self, ErrorCode> {
-        let ephemeral = match flags {
-            0 | 2 | 4 => false,
-            1 | 3 => true,
+    fn of(op: OpCode, flags: i32, ttl_ms: i64, extended: bool) -> Result<Self, ErrorCode> {
+        let (ephemeral, has_ttl) = match flags {
+            0 | 2 | 4 => (false, false),
+            1 | 3 => (true, false),
             // Znodes with a time to live are an extension that has to be switched on.
+            5 | 6 if extended => (false, true),
             5 | 6 => return Err(ErrorCode::UNIMPLEMENTED),
             _ => return Err(ErrorCode::BAD_ARGUMENTS),
         };
-        if ttl_ms >= 0 || op == OpCode::CreateTtl {
+        // Other operations come without a time to live, which is -1.
+        let ttl_fits = if has_ttl { (1..=Kind::TTL_MS_MAX).contains(&ttl_ms) } else { ttl_ms < 0 };
+        if !ttl_fits || (op == OpCode::CreateTtl) != has_ttl {
             return Err(ErrorCode::BAD_ARGUMENTS);
         }
         let kind = match op {
             OpCode::CreateContainer => CreateKind::Container,
+            OpCode::CreateTtl => CreateKind::Ttl { ttl_ms },
             OpCode::Create => CreateKind::Plain { ephemeral },
             _ => CreateKind::WithStat { ephemeral },
         };
-        Ok(Self { kind, sequential: matches!(flags, 2 | 3) })
+        Ok(Self { kind, sequential: matches!(flags, 2 | 3 | 6) })
     }
 }
 
@@ -181,6 +190,10 @@ fn next_version(present: i32, expected: i32) -> Result<i32, ErrorCode> {
     } else {
         Err(ErrorCode::BAD_VERSION)
     }
+}
+
+fn length(data: Option<&[u8]>) -> i64 {
+    data.map_or(0, |data| i64::try_from(data.len()).unwrap_or(i64::MAX))
 }
 
 /// What cannot be deleted.

@@ -77,6 +77,8 @@ pub(crate) struct World {
     pub(crate) unsynced: VecDeque<Record>,
     /// Snapshots asked for, by the zxid of their trees.
     pub(crate) snapshots: Vec<Zxid>,
+    /// What an operator would find in the log.
+    pub(crate) warnings: Vec<String>,
     /// How often the log was rolled.
     pub(crate) rolls: usize,
     generation: u32,
@@ -102,6 +104,7 @@ impl World {
             durable: Vec::new(),
             unsynced: VecDeque::new(),
             snapshots: Vec::new(),
+            warnings: Vec::new(),
             rolls: 0,
             generation: 0,
             seed,
@@ -391,6 +394,7 @@ impl World {
                 Effect::Log(LogOp::Roll) => self.rolls += 1,
                 Effect::Publish(commit) => self.publish(commit),
                 Effect::WriteSnapshot(tree) => self.snapshots.push(tree.last_zxid()),
+                Effect::QuotaExceeded(excess) => self.warnings.push(excess.to_string()),
             }
         }
     }

@@ -205,7 +205,10 @@ impl Script {
 
     /// Prints what every client has heard since the last time.
     fn hear(&mut self, heard: &mut String) {
-        let world = self.world.as_ref().expect("a transcript begins with `world`");
+        let world = self.world.as_mut().expect("a transcript begins with `world`");
+        for warning in world.warnings.drain(..) {
+            let _ = writeln!(heard, "log: {warning}");
+        }
         for (name, seat) in &mut self.clients {
             for frame in seat.client.receive(world) {
                 let _ = writeln!(heard, "{name}: {}", self.names.frame(&frame));
@@ -240,6 +243,17 @@ fn new_world(options: &str) -> World {
     settings.auth.super_digest = option("super").map(str::to_owned);
     settings.auth.skip_acl = option("skip-acl") == Some("yes");
     settings.auth.digest_enabled = option("digest-auth") != Some("no");
+    settings.enforce_quota = option("enforce-quota") == Some("yes");
+    settings.extended_types = option("extended-types") == Some("yes");
+    if let Some(interval) = option("reap-every") {
+        settings.reaper.interval_ms = number(interval);
+    }
+    if let Some(per_minute) = option("reap-per-minute") {
+        settings.reaper.per_minute = number(per_minute);
+    }
+    if let Some(age) = option("reap-unused") {
+        settings.reaper.unused_max_ms = number(age);
+    }
     World::new(option("shards").map_or(1, number), settings, 1)
 }
 

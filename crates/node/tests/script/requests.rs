@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! create|create2 PATH [DATA] [ephemeral] [seq] [flags=N] [acl=LIST]
+//! container|createttl PATH [DATA] ...     the same; a time to live is ttl=MS
 //! delete PATH [v=N]                       set PATH DATA [v=N]
 //! get|exists|ls|ls2 PATH [watch]          getacl PATH
 //! setacl PATH LIST [v=N]                  sync PATH
@@ -62,6 +63,7 @@ fn parse(text: &str) -> Request<'_> {
     match words[0] {
         "create" => Request::Create(create(text, path)),
         "create2" => Request::Create2(create(text, path)),
+        "createttl" => Request::CreateTtl(create_ttl(text, path)),
         "container" => Request::CreateContainer(create(text, path)),
         "delete" => Request::Delete { path, version },
         "set" => Request::SetData { path, data: data(words.get(2)), version },
@@ -113,7 +115,7 @@ fn create<'t>(text: &'t str, path: Cow<'t, str>) -> CreateRequest<'t> {
     let has = |flag: &str| words.contains(&flag);
     let is_data = |word: &&&str| {
         !["ephemeral", "seq"].contains(*word)
-            && !["flags=", "acl=", "xid="].iter().any(|o| word.starts_with(o))
+            && !["flags=", "acl=", "ttl=", "xid="].iter().any(|o| word.starts_with(o))
     };
     let flags = i32::from(has("ephemeral")) + 2 * i32::from(has("seq"));
     CreateRequest {
@@ -123,6 +125,12 @@ fn create<'t>(text: &'t str, path: Cow<'t, str>) -> CreateRequest<'t> {
         flags: option(text, "flags").map_or(flags, number),
         ttl_ms: -1,
     }
+}
+
+fn create_ttl<'t>(text: &'t str, path: Cow<'t, str>) -> CreateRequest<'t> {
+    let create = create(text, path);
+    let flags = option(text, "flags").map_or(5 + create.flags / 2, number);
+    CreateRequest { flags, ttl_ms: option(text, "ttl").map_or(-1, number), ..create }
 }
 
 fn data<'t>(word: Option<&&'t str>) -> Option<&'t [u8]> {

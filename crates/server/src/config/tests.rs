@@ -258,13 +258,13 @@ fn names_without_effect() {
         &Given {
             cfg: "dataDir={dir}",
             flags: "-Dzookeeper.tickTime=1 -Dzookeeper.throttledOpWaitTime=1 -DsnapCount=3 \
-                    -Dznode.container.checkIntervalMs=1 -Dzookeeper.x=1 -Dzookeeper.datadir=/d",
+                    -Dzookeeper.admin.serverPort=1 -Dzookeeper.x=1 -Dzookeeper.datadir=/d",
             ..Given::default()
         },
         &Warns(&[
             "SERVER_JVMFLAGS: -DsnapCount is not known and is ignored (did you mean \
              -Dzookeeper.snapCount?)",
-            "SERVER_JVMFLAGS: -Dznode.container.checkIntervalMs is not implemented in this \
+            "SERVER_JVMFLAGS: -Dzookeeper.admin.serverPort is not implemented in this \
              version: ignored",
             "SERVER_JVMFLAGS: -Dzookeeper.datadir is not known and is ignored (did you mean \
              dataDir in the configuration file?)",

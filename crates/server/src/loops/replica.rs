@@ -99,6 +99,7 @@ impl ReplicaLoop {
                 Effect::WriteSnapshot(tree) => {
                     let _ = self.snapshots.send(SnapshotMail::Write(tree));
                 }
+                Effect::QuotaExceeded(excess) => tracing::warn!("{excess}"),
             }
         }
         // Neither listens any more only when the server ends.
