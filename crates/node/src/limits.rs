@@ -118,7 +118,7 @@ pub const TOUCH_FLUSH: Span = Span::from_millis(20);
 pub const EXPIRY_GRACE: Span = Span::from_millis(40);
 
 /// Unanswered requests of one connection before the shard stops reading from it.
-pub const PENDING_PER_CONNECTION_MAX: usize = 10_000;
+pub const PENDING_PER_CONNECTION_MAX: usize = 1_000;
 
 /// Bytes of requests of one connection that wait for the answers before them, before the shard
 /// stops reading from it.

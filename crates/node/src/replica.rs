@@ -265,10 +265,12 @@ impl Replica {
             }),
             Ok(ClientRequest::Multi(parts)) => judge.multi(&header, parts),
             Ok(single) => judge.prepare(single).unwrap_or_else(Txn::Error),
-            // A multi that cannot be read, and a request without a path, are noticed so late in
-            // Java that they take a zxid as a refused request does.
+            // What cannot be read takes no zxid, but Java notices some of it late enough that it
+            // does, as a refused request does: a null path, and almost all that is wrong in a multi.
             Err(DecodeError::UnexpectedNull) => Txn::Error(ErrorCode::MARSHALLING_ERROR),
-            Err(_) if op == OpCode::Multi => Txn::Error(ErrorCode::MARSHALLING_ERROR),
+            Err(error) if op == OpCode::Multi && error != DecodeError::NullAcl => {
+                Txn::Error(ErrorCode::MARSHALLING_ERROR)
+            }
             Err(_) => {
                 let err = ErrorCode::MARSHALLING_ERROR;
                 return self.answer_in_order(asked, err, ReplyBody::Empty, out);

@@ -28,7 +28,7 @@ use ostler_wire::connect::ConnectRequest;
 use ostler_wire::error::ErrorCode;
 use ostler_wire::frame;
 use ostler_wire::ids::{SessionId, Zxid};
-use ostler_wire::jute::{Put as _, Reader};
+use ostler_wire::jute::{DecodeError, Put as _, Reader};
 use ostler_wire::op::OpCode;
 use ostler_wire::reply::ReplyHeader;
 use ostler_wire::request::{MultiHeader, Request as ClientRequest, RequestHeader};
@@ -320,6 +320,13 @@ impl Shard {
             return true;
         };
         let op = OpCode::from_number(header.op_number);
+        let proves_identity = matches!(op, Some(OpCode::Auth | OpCode::Sasl));
+        if !proves_identity && !auth::is_admitted(&self.settings.auth, &conn.ids) {
+            let err = ErrorCode::SESSION_CLOSED_REQUIRE_SASL_AUTH;
+            conn.reply(header.xid, Zxid::ZERO, err);
+            close(conn, out);
+            return true;
+        }
         let ordered = op.is_some_and(is_ordered_by_replica);
         if ordered && self.is_full() {
             return false;
@@ -372,8 +379,6 @@ impl Shard {
         else {
             return close(conn, out);
         };
-        self.counters.packets_sent += 1;
-        conn.stats.sent += 1;
         match auth::authenticate(&self.settings.auth, &scheme, auth, &conn.ids) {
             Ok(added) => {
                 let mut ids = conn.ids.to_vec();
@@ -385,12 +390,15 @@ impl Shard {
                 conn.ids = Ids::from(ids);
                 conn.reply(header.xid, Zxid::ZERO, ErrorCode::OK);
             }
-            Err(err) => {
+            Err(auth::Refusal::Failed) => {
                 self.counters.auth_failed += 1;
-                conn.reply(header.xid, Zxid::ZERO, err);
+                conn.reply(header.xid, Zxid::ZERO, ErrorCode::AUTH_FAILED);
                 close(conn, out);
             }
+            Err(auth::Refusal::WrongEnsemble) => return close(conn, out),
         }
+        self.counters.packets_sent += 1;
+        conn.stats.sent += 1;
     }
 
     /// Without SASL configured every token is answered by the null token: go on as you are.
@@ -452,11 +460,8 @@ impl Shard {
             return close(conn, out);
         };
         match ClientRequest::decode(op, from.rest()) {
-            Err(_)
-                if op == OpCode::MultiRead
-                    && ClientRequest::decode(OpCode::Multi, from.rest()).is_ok() =>
-            {
-                // Writes where reads should be: the one error with a body, a list of no parts.
+            Err(error) if op == OpCode::MultiRead && has_read_to_end(error, from.rest()) => {
+                // The one error with a body: a list of no parts.
                 let header = ReplyHeader {
                     xid: header.xid,
                     zxid: self.view.last_zxid(),
@@ -632,6 +637,12 @@ fn idle_limit_ms(settings: &Settings, conn: &Conn) -> u64 {
         State::Open => u64::try_from(conn.timeout_ms).unwrap_or(0),
         State::New | State::Connecting { .. } | State::Closing => settings.sessionless_timeout_ms,
     }
+}
+
+/// Whether Java would read all of a multiRead before it notices what is wrong: writes where reads
+/// should be, or a null path.
+fn has_read_to_end(error: DecodeError, body: &[u8]) -> bool {
+    error == DecodeError::UnexpectedNull || ClientRequest::decode(OpCode::Multi, body).is_ok()
 }
 
 /// What the replica puts into order: everything that makes a transaction, and sync.

@@ -33,6 +33,8 @@ pub enum DecodeError {
     BadLength(i32),
     /// A field that must be there is null.
     UnexpectedNull,
+    /// A create inside a multi has no list of ACLs at all.
+    NullAcl,
     /// An enumeration holds a value that has no meaning.
     BadValue(i32),
     /// A transaction type that no version of ZooKeeper writes.
@@ -45,6 +47,7 @@ impl fmt::Display for DecodeError {
             Self::Truncated => f.write_str("the record ends too early"),
             Self::BadLength(length) => write!(f, "a length of {length} cannot be"),
             Self::UnexpectedNull => f.write_str("a field that must not be null is null"),
+            Self::NullAcl => f.write_str("a create without a list of ACLs"),
             Self::BadValue(value) => write!(f, "the value {value} has no meaning here"),
             Self::UnknownTxnType(txn_type) => write!(f, "unknown transaction type {txn_type}"),
         }

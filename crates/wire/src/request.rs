@@ -427,7 +427,7 @@ fn read_multi_write<'a>(from: &mut Reader<'a>, op: OpCode) -> Result<Request<'a>
 // Java: Op.Create and its subclasses choose the operation by the create mode.
 fn retype_create<'a>(op: OpCode, create: CreateRequest<'a>) -> Result<Request<'a>, DecodeError> {
     if create.acl.is_none() {
-        return Err(DecodeError::UnexpectedNull);
+        return Err(DecodeError::NullAcl);
     }
     match (create.flags, op) {
         (4, _) => Ok(Request::CreateContainer(create)),
@@ -444,7 +444,7 @@ fn retype_create_ttl<'a>(create: CreateRequest<'a>) -> Result<Request<'a>, Decod
     match create.flags {
         5 | 6 => Ok(Request::CreateTtl(create)),
         0..=4 => retype_create(OpCode::Create, CreateRequest { ttl_ms: -1, ..create }),
-        _ if create.acl.is_none() => Err(DecodeError::UnexpectedNull),
+        _ if create.acl.is_none() => Err(DecodeError::NullAcl),
         _ => Ok(Request::Create(CreateRequest { ttl_ms: -1, ..create })),
     }
 }

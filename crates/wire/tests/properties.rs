@@ -330,7 +330,7 @@ fn a_create_in_a_multi_can_spoil_the_whole() {
         (OpCode::CreateTtl, 7),
     ] {
         let decoded = decode_multi_create(sent, flags, -1);
-        assert_eq!(decoded, Err(DecodeError::UnexpectedNull), "{sent:?} with flags {flags}");
+        assert_eq!(decoded, Err(DecodeError::NullAcl), "{sent:?} with flags {flags}");
     }
     assert!(decode_multi_create(OpCode::CreateTtl, 5, -1).is_ok());
 }
