@@ -1,7 +1,11 @@
 //! Who a client is, which ACLs it may set, and what it may do with a znode.
 //!
-//! Schemes here: `world`, `auth`, `ip`, `digest`, and `super`, which no client can claim by itself.
+//! Schemes here: `world`, `auth`, `ip`, `digest`, `ensemble`, and `super`, which no client can claim
+//! by itself. Of `sasl` and `x509` there is what concerns ACLs; no client can log in by them yet.
 //! The ids belong to the connection; a request is judged by the ids of the moment it was read.
+
+mod network;
+mod x509_name;
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -14,26 +18,43 @@ use ostler_wire::error::ErrorCode;
 use sha1::Digest as _;
 
 use crate::limits::AuthSettings;
+use network::Network;
+use x509_name::is_distinguished_name;
 
 /// The hash in a digest id, `DigestAuthenticationProvider.digestAlg`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs)]
 pub enum DigestAlgorithm {
     Sha1,
+    Sha224,
     Sha256,
+    Sha384,
     Sha512,
+    Sha512_224,
+    Sha512_256,
+    Sha3_224,
     Sha3_256,
+    Sha3_384,
+    Sha3_512,
 }
 
 impl DigestAlgorithm {
-    /// The algorithm of this Java name.
+    /// The algorithm of this Java name, in any case.
+    // Java: MessageDigest.getInstance, without its broken algorithms.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Some(match name.to_ascii_uppercase().as_str() {
-            "SHA1" | "SHA-1" => Self::Sha1,
-            "SHA-256" => Self::Sha256,
-            "SHA-512" => Self::Sha512,
+            "SHA" | "SHA1" | "SHA-1" => Self::Sha1,
+            "SHA224" | "SHA-224" => Self::Sha224,
+            "SHA256" | "SHA-256" => Self::Sha256,
+            "SHA384" | "SHA-384" => Self::Sha384,
+            "SHA512" | "SHA-512" => Self::Sha512,
+            "SHA512/224" | "SHA-512/224" => Self::Sha512_224,
+            "SHA512/256" | "SHA-512/256" => Self::Sha512_256,
+            "SHA3-224" => Self::Sha3_224,
             "SHA3-256" => Self::Sha3_256,
+            "SHA3-384" => Self::Sha3_384,
+            "SHA3-512" => Self::Sha3_512,
             _ => return None,
         })
     }
@@ -41,11 +62,27 @@ impl DigestAlgorithm {
     fn base64_of(self, bytes: &[u8]) -> String {
         match self {
             Self::Sha1 => BASE64.encode(sha1::Sha1::digest(bytes)),
+            Self::Sha224 => BASE64.encode(sha2::Sha224::digest(bytes)),
             Self::Sha256 => BASE64.encode(sha2::Sha256::digest(bytes)),
+            Self::Sha384 => BASE64.encode(sha2::Sha384::digest(bytes)),
             Self::Sha512 => BASE64.encode(sha2::Sha512::digest(bytes)),
+            Self::Sha512_224 => BASE64.encode(sha2::Sha512_224::digest(bytes)),
+            Self::Sha512_256 => BASE64.encode(sha2::Sha512_256::digest(bytes)),
+            Self::Sha3_224 => BASE64.encode(sha3::Sha3_224::digest(bytes)),
             Self::Sha3_256 => BASE64.encode(sha3::Sha3_256::digest(bytes)),
+            Self::Sha3_384 => BASE64.encode(sha3::Sha3_384::digest(bytes)),
+            Self::Sha3_512 => BASE64.encode(sha3::Sha3_512::digest(bytes)),
         }
     }
+}
+
+/// Why an auth packet was refused. Either way the connection closes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// The client is told that its authentication failed.
+    Failed,
+    /// It is told nothing: it has come to the wrong ensemble.
+    WrongEnsemble,
 }
 
 /// The ids that an auth packet adds to its connection, whose present ids are `ids`.
@@ -54,12 +91,12 @@ pub fn authenticate(
     scheme: &str,
     auth: Option<&[u8]>,
     ids: &[Id],
-) -> Result<Vec<Id>, ErrorCode> {
+) -> Result<Vec<Id>, Refusal> {
     match scheme {
         // Every connection has its address from the start; the bytes are not looked at.
         "ip" => Ok(ids.iter().filter(|id| id.scheme == "ip").cloned().collect()),
         "digest" if settings.digest_enabled => {
-            let auth = auth.ok_or(ErrorCode::AUTH_FAILED)?;
+            let auth = auth.ok_or(Refusal::Failed)?;
             let id = digest_id(settings.digest_algorithm, &String::from_utf8_lossy(auth));
             let mut added = Vec::new();
             if settings.super_digest.as_ref() == Some(&id) {
@@ -68,8 +105,26 @@ pub fn authenticate(
             added.push(Id { scheme: "digest".to_string(), id });
             Ok(added)
         }
-        _ => Err(ErrorCode::AUTH_FAILED),
+        "ensemble" if settings.ensemble_enabled => {
+            let name = String::from_utf8_lossy(auth.unwrap_or_default());
+            let names = settings.ensemble_names.as_ref();
+            let known = |names: &Vec<String>| names.iter().any(|known| *known == name);
+            // A client that says nothing does not mind where it is.
+            if name.is_empty() || names.is_none_or(known) {
+                Ok(Vec::new())
+            } else {
+                Err(Refusal::WrongEnsemble)
+            }
+        }
+        _ => Err(Refusal::Failed),
     }
+}
+
+/// Whether the client has shown what `enforce.auth` asks for: an id of one of the listed schemes.
+#[must_use]
+pub fn is_admitted(settings: &AuthSettings, ids: &[Id]) -> bool {
+    settings.required_schemes.is_empty()
+        || ids.iter().any(|id| settings.required_schemes.contains(&id.scheme))
 }
 
 /// The part of an id that may be shown to its owner.
@@ -116,6 +171,17 @@ fn matches(settings: &AuthSettings, acl_id: &Id, caller: &Id) -> bool {
                 matches!((Network::parse(&acl_id.id), caller), (Some(network), Some(address))
                     if network.contains(address))
             }
+            "sasl" => {
+                settings.sasl_enabled
+                    && (caller.id == "super"
+                        || acl_id.id == caller.id
+                        || settings.any_sasl_user.as_ref() == Some(&acl_id.id))
+            }
+            "x509" => {
+                settings.x509_enabled
+                    && (acl_id.id == caller.id
+                        || settings.x509_super_user.as_ref() == Some(&caller.id))
+            }
             _ => false,
         }
 }
@@ -146,23 +212,24 @@ fn check_entry(
     let scheme = entry.scheme.as_deref().ok_or(ErrorCode::INVALID_ACL)?;
     if scheme == "auth" {
         let before = list.len();
-        let authenticated = ids.iter().filter(|id| id.scheme == "digest");
+        let authenticated = ids.iter().filter(|id| AUTHENTICATING.contains(&&*id.scheme));
         list.extend(authenticated.map(|id| Acl { perms: entry.perms, id: id.clone() }));
         return if list.len() > before { Ok(()) } else { Err(ErrorCode::INVALID_ACL) };
     }
-    let id = entry.id.as_deref();
+    // A null id of a scheme that looks at it cannot be read.
+    let id = || entry.id.as_deref().ok_or(ErrorCode::MARSHALLING_ERROR);
     let valid = match scheme {
-        "world" => id.ok_or(ErrorCode::MARSHALLING_ERROR)? == "anyone",
-        "digest" if settings.digest_enabled => {
-            is_digest_id(id.ok_or(ErrorCode::MARSHALLING_ERROR)?)
-        }
-        "ip" => Network::parse(id.ok_or(ErrorCode::MARSHALLING_ERROR)?).is_some(),
+        "world" => id()? == "anyone",
+        "digest" if settings.digest_enabled => is_digest_id(id()?),
+        "ip" => Network::parse(id()?).is_some(),
+        "sasl" if settings.sasl_enabled => is_sasl_id(id()?),
+        "x509" if settings.x509_enabled => is_distinguished_name(id()?),
         _ => false,
     };
     if !valid {
         return Err(ErrorCode::INVALID_ACL);
     }
-    list.push(Acl { perms: entry.perms, id: Id::new(scheme, id.unwrap_or_default()) });
+    list.push(Acl { perms: entry.perms, id: Id::new(scheme, id()?) });
     Ok(())
 }
 
@@ -172,44 +239,15 @@ fn is_digest_id(id: &str) -> bool {
     id.trim_end_matches(':').split(':').count() == 2
 }
 
-/// An address with an optional number of leading bits that count.
-struct Network {
-    address: IpAddr,
-    bits: u32,
+/// Without a realm anything; else `service@realm` or `service/host@realm`.
+// Java: KerberosName, which calls any other text with an @ malformed.
+fn is_sasl_id(id: &str) -> bool {
+    let Some((principal, realm)) = id.split_once('@') else { return true };
+    !realm.contains(['@', '/']) && principal.matches('/').count() <= 1
 }
 
-impl Network {
-    fn parse(text: &str) -> Option<Self> {
-        let (address_text, bits_text) = match text.split_once('/') {
-            Some((address, bits)) => (address, Some(bits)),
-            None => (text, None),
-        };
-        let address: IpAddr = address_text.parse().ok()?;
-        if address.is_ipv6() && address_text.contains('.') {
-            return None;
-        }
-        let bits_max = if address.is_ipv4() { 32 } else { 128 };
-        let bits = match bits_text {
-            Some(bits) => bits.parse().ok().filter(|bits| *bits <= bits_max)?,
-            None => bits_max,
-        };
-        Some(Self { address, bits })
-    }
-
-    fn contains(&self, other: IpAddr) -> bool {
-        match (self.address, other) {
-            (IpAddr::V4(own), IpAddr::V4(other)) => {
-                let differing = own.to_bits() ^ other.to_bits();
-                differing.leading_zeros() >= self.bits
-            }
-            (IpAddr::V6(own), IpAddr::V6(other)) => {
-                let differing = own.to_bits() ^ other.to_bits();
-                differing.leading_zeros() >= self.bits
-            }
-            _ => false,
-        }
-    }
-}
+/// Schemes whose ids say who somebody is; `auth` in a list stands for ids of these.
+const AUTHENTICATING: [&str; 3] = ["digest", "sasl", "x509"];
 
 #[cfg(test)]
 mod tests {
@@ -223,6 +261,39 @@ mod tests {
     fn digest_ids_equal_javas() {
         assert_eq!(digest_id(DigestAlgorithm::Sha1, "u:p"), "u:Jq7wMyA/w2Vd5WIDAKdu4OIIFEQ=");
         assert!(digest_id(DigestAlgorithm::Sha1, "abc").starts_with("abc:"));
+    }
+
+    #[test]
+    fn digests_are_those_of_the_named_algorithm() {
+        for (names, hash) in [
+            ("SHA sha1 SHA-1", "Jq7wMyA/w2Vd5WIDAKdu4OIIFEQ="),
+            ("SHA224 SHA-224", "buY2RDLG1qb161QWn3zO7zdHv1Jw5JzOzvoq8w=="),
+            ("SHA256 sha-256", "/Y8xRBngpX5duYn15uUqIRaIaCviy5TEwSk419hCwuA="),
+            ("SHA-384", "joW9fAMExHHjPTquSoLHR7yNt+hmUQSWOdXLQ1YgEw4t89oJD5tqLNcOJbpOm3hr"),
+            (
+                "SHA-512",
+                "JuOwXdmk4f1omXNJj7k4ILDOHOlc+8PMyEaxl9nrWl6OmV83jKYivSqJWsp5PsMTda6BtnipueoU1r5\
+                 DtBd7CA==",
+            ),
+            ("SHA-512/224", "uQhd9bjKXP6GHJndVVZ2qIjzcJFAYrjzPmzxOg=="),
+            ("SHA-512/256", "GahcuEqKVDomB4u/ebwuUp9/SoZ9jjQVdblytNb5wPo="),
+            ("SHA3-224", "VetFxgqKhf3M+E8Pj5X4NLMXFF7lPCr+KjMt9g=="),
+            ("SHA3-256 sha3-256", "3+U94Pf1dSrKR/q5qu/huTFf1Fha6TtpdtpSdhWvIS0="),
+            ("SHA3-384", "d4zgobLcJSLRER2rxMYl64bQqLziPCVxzKEWJoX+pEfq/zm0wPI8ZyXDgZrO/jZl"),
+            (
+                "SHA3-512",
+                "CxK7PYZe5JmbxbczQTl9zOaNZXrjA0kC+0x9tzWMsGKrpYRMUAdSUKhye+ylfkRhhXm3ReL68pT1mUc\
+                 t81OUyQ==",
+            ),
+        ] {
+            for name in names.split(' ') {
+                let algorithm = DigestAlgorithm::from_name(name).expect(name);
+                assert_eq!(digest_id(algorithm, "u:p"), alloc::format!("u:{hash}"), "{name}");
+            }
+        }
+        for name in ["", "FOO", "MD5", "SHA3", "SHA-1 ", "SHA3256"] {
+            assert_eq!(DigestAlgorithm::from_name(name), None, "{name}");
+        }
     }
 
     #[test]
@@ -290,5 +361,106 @@ mod tests {
         assert!(!allows(&settings, &list("10.1.2.4"), Perms::READ, &caller));
         assert!(!allows(&settings, &list("::/0"), Perms::READ, &caller));
         assert!(!allows(&settings, &list("10.0.0.0/8"), Perms::WRITE, &caller));
+    }
+
+    /// Every scheme has its provider.
+    fn all_providers() -> AuthSettings {
+        AuthSettings {
+            sasl_enabled: true,
+            any_sasl_user: Some("anybody".to_string()),
+            x509_enabled: true,
+            x509_super_user: Some("CN=root".to_string()),
+            ensemble_enabled: true,
+            ..AuthSettings::default()
+        }
+    }
+
+    #[test]
+    fn ids_of_further_schemes_need_their_provider() {
+        let all = all_providers();
+        for (scheme, id, valid) in [
+            ("sasl", "joe", true),
+            ("sasl", "", true),
+            ("sasl", "a/b/c", true),
+            ("sasl", "joe@REALM", true),
+            ("sasl", "joe/host@REALM", true),
+            ("sasl", "@", true),
+            ("sasl", "a@b@c", false),
+            ("sasl", "a/b/c@d", false),
+            ("sasl", "a//b@c", false),
+            ("sasl", "a@b/c", false),
+            ("x509", "CN=joe,O=x", true),
+            ("x509", "joe", false),
+            ("ensemble", "x", false),
+            ("key", "1", false),
+        ] {
+            let list = check_list(&all, Some(&[entry(scheme, id)]), &[]);
+            assert_eq!(list.is_ok(), valid, "{scheme}:{id}");
+            let list = check_list(&AuthSettings::default(), Some(&[entry(scheme, id)]), &[]);
+            assert_eq!(list, Err(ErrorCode::INVALID_ACL), "{scheme}:{id}");
+        }
+        for (scheme, err) in [
+            ("sasl", ErrorCode::MARSHALLING_ERROR),
+            ("x509", ErrorCode::MARSHALLING_ERROR),
+            ("ensemble", ErrorCode::INVALID_ACL),
+            ("super", ErrorCode::INVALID_ACL),
+        ] {
+            let null = AclEntry { id: None, ..entry(scheme, "") };
+            assert_eq!(check_list(&all, Some(&[null]), &[]), Err(err), "{scheme}");
+        }
+    }
+
+    #[test]
+    fn further_schemes_match_as_their_providers_say() {
+        let all = all_providers();
+        for (scheme, acl_id, caller, expect) in [
+            ("sasl", "joe", "joe", true),
+            ("sasl", "joe", "ann", false),
+            ("sasl", "joe", "super", true),
+            ("sasl", "anybody", "ann", true),
+            ("x509", "CN=joe", "CN=joe", true),
+            ("x509", "CN=joe", "CN=ann", false),
+            ("x509", "CN=joe", "CN=root", true),
+        ] {
+            let list = [Acl { perms: Perms::READ, id: Id::new(scheme, acl_id) }];
+            let ids = [Id::new(scheme, caller)];
+            let allowed = |settings| allows(settings, &list, Perms::READ, &ids);
+            assert_eq!(allowed(&all), expect, "{scheme}: {caller} as {acl_id}");
+            assert!(!allowed(&AuthSettings::default()), "{scheme} without provider");
+            let list = check_list(&all, Some(&[entry("auth", "")]), &ids);
+            assert_eq!(list.map(|list| list[0].id.clone()), Ok(ids[0].clone()));
+        }
+    }
+
+    #[test]
+    fn a_client_can_ask_whether_it_has_come_to_the_right_ensemble() {
+        let ask = |names: Option<&[&str]>, auth| {
+            let names = names.map(|names| names.iter().map(ToString::to_string).collect());
+            let settings = AuthSettings { ensemble_names: names, ..all_providers() };
+            authenticate(&settings, "ensemble", auth, &[])
+        };
+        assert_eq!(ask(None, Some(b"any")), Ok(Vec::new()));
+        let names = Some(&["one", "two"][..]);
+        assert_eq!(ask(names, Some(b"two")), Ok(Vec::new()));
+        assert_eq!(ask(names, Some(b"")), Ok(Vec::new()));
+        assert_eq!(ask(names, None), Ok(Vec::new()));
+        assert_eq!(ask(names, Some(b"three")), Err(Refusal::WrongEnsemble));
+        assert_eq!(ask(names, Some(b"one, two")), Err(Refusal::WrongEnsemble));
+        let without = authenticate(&AuthSettings::default(), "ensemble", Some(b"one"), &[]);
+        assert_eq!(without, Err(Refusal::Failed));
+    }
+
+    #[test]
+    fn one_id_of_a_required_scheme_is_enough() {
+        let required = |schemes: &[&str]| AuthSettings {
+            required_schemes: schemes.iter().map(ToString::to_string).collect(),
+            ..AuthSettings::default()
+        };
+        let ids = [Id::new("ip", "1.2.3.4"), Id::new("digest", "u:x")];
+        assert!(is_admitted(&required(&[]), &[]));
+        assert!(is_admitted(&required(&["digest"]), &ids));
+        assert!(is_admitted(&required(&["sasl", "digest"]), &ids));
+        assert!(!is_admitted(&required(&["sasl"]), &ids));
+        assert!(!is_admitted(&required(&["digest"]), &ids[..1]));
     }
 }

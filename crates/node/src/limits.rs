@@ -1,6 +1,7 @@
 //! Settings of the core and every bound it keeps, each with the key that sets it.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use crate::auth::DigestAlgorithm;
 use crate::clock::Span;
@@ -74,6 +75,21 @@ pub struct AuthSettings {
     pub digest_algorithm: DigestAlgorithm,
     /// `DigestAuthenticationProvider.superDigest`.
     pub super_digest: Option<String>,
+    /// Whether ids of the scheme `sasl` may stand in ACLs (`authProvider.*`).
+    pub sasl_enabled: bool,
+    /// `letAnySaslUserDoX`: the id in an ACL that stands for every SASL user.
+    pub any_sasl_user: Option<String>,
+    /// Whether ids of the scheme `x509` may stand in ACLs (`authProvider.*`).
+    pub x509_enabled: bool,
+    /// `X509AuthenticationProvider.superUser`.
+    pub x509_super_user: Option<String>,
+    /// Whether clients may name their ensemble (`authProvider.*`).
+    pub ensemble_enabled: bool,
+    /// `ensembleAuthName`: the names that are right; `None` takes every name.
+    pub ensemble_names: Option<Vec<String>>,
+    /// `enforce.auth.schemes` when that is enabled: a client needs an id of one of these for
+    /// every request; none asks for nothing.
+    pub required_schemes: Vec<String>,
 }
 
 impl Default for Settings {
@@ -105,6 +121,13 @@ impl Default for AuthSettings {
             digest_enabled: true,
             digest_algorithm: DigestAlgorithm::Sha1,
             super_digest: None,
+            sasl_enabled: false,
+            any_sasl_user: None,
+            x509_enabled: false,
+            x509_super_user: None,
+            ensemble_enabled: false,
+            ensemble_names: None,
+            required_schemes: Vec::new(),
         }
     }
 }

@@ -436,12 +436,8 @@ fn random() -> Result<u64, StartError> {
 
 /// What the core has to know of the configuration.
 fn settings(config: &Config) -> Result<Settings, StartError> {
-    let digest_algorithm = DigestAlgorithm::from_name(&config.digest_alg).ok_or_else(|| {
-        StartError::Setting(format!(
-            "zookeeper.DigestAuthenticationProvider.digestAlg: there is no algorithm {}",
-            config.digest_alg
-        ))
-    })?;
+    let digest_algorithm = DigestAlgorithm::from_name(&config.digest_alg)
+        .ok_or_else(|| StartError::Setting(format!("no algorithm {}", config.digest_alg)))?;
     let session_timeout = |ms: u32| i32::try_from(ms).unwrap_or(i32::MAX);
     Ok(Settings {
         // Java: a standalone server makes session ids as server 1, whatever its myid.
@@ -468,6 +464,13 @@ fn settings(config: &Config) -> Result<Settings, StartError> {
             digest_enabled: config.digest_auth_enabled,
             digest_algorithm,
             super_digest: config.super_digest.clone(),
+            sasl_enabled: config.sasl_auth_enabled,
+            any_sasl_user: config.any_sasl_user.clone(),
+            x509_enabled: config.x509_auth_enabled,
+            x509_super_user: config.x509_super_user.clone(),
+            ensemble_enabled: config.ensemble_auth_enabled,
+            ensemble_names: config.ensemble_auth_names.clone(),
+            required_schemes: config.required_auth_schemes.clone(),
         },
     })
 }

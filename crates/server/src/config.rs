@@ -9,6 +9,7 @@
 //! none, opens no socket and looks up no name. Log lines are collected, not written, because the
 //! log wants to know the server id first.
 
+mod authentication;
 mod error;
 mod flags;
 pub mod keys;
@@ -124,6 +125,20 @@ pub struct Config {
     pub digest_alg: String,
     /// `super:<base64 of the digest>` of the user who may do everything.
     pub super_digest: Option<String>,
+    /// Whether ids of the scheme `sasl` may stand in ACLs.
+    pub sasl_auth_enabled: bool,
+    /// The id in an ACL that stands for every SASL user.
+    pub any_sasl_user: Option<String>,
+    /// Whether ids of the scheme `x509` may stand in ACLs.
+    pub x509_auth_enabled: bool,
+    /// The distinguished name of the user who may do everything.
+    pub x509_super_user: Option<String>,
+    /// Whether clients may name the ensemble that they mean.
+    pub ensemble_auth_enabled: bool,
+    /// The names that are right; `None` takes every name.
+    pub ensemble_auth_names: Option<Vec<String>>,
+    /// A client needs an id of one of these schemes; empty asks for nothing.
+    pub required_auth_schemes: Vec<String>,
 
     /// All process properties, with those the file stands for, by full name.
     pub properties: BTreeMap<String, String>,

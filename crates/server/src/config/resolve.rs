@@ -3,6 +3,7 @@
 //!
 //! Membership is not read here; a server is taken for a standalone one.
 
+use super::authentication;
 use super::error::ExitCode;
 use super::settings::Settings;
 use super::{Config, ConfigError, FourLetterWhitelist, Membership, SnapshotCompression};
@@ -23,7 +24,6 @@ pub(super) fn resolve(settings: &mut Settings, path: Option<&Path>) -> Result<Co
         settings.warn_if_relative(dir);
     }
     let data_log_dir = data_log_dir.unwrap_or_else(|| data_dir.clone());
-    let settings = &*settings;
     if let Err(reason) = check_ports(settings) {
         return refuse(&reason);
     }
@@ -48,6 +48,7 @@ pub(super) fn resolve(settings: &mut Settings, path: Option<&Path>) -> Result<Co
     config.tick_time_ms = tick_time_ms;
     config.min_session_timeout_ms = min_session_timeout_ms;
     config.max_session_timeout_ms = max_session_timeout_ms;
+    authentication::resolve(&mut config, settings)?;
     Ok(config)
 }
 
@@ -102,6 +103,13 @@ fn with_defaults(settings: &Settings) -> Config {
         digest_auth_enabled: on("zookeeper.DigestAuthenticationProvider.enabled"),
         digest_alg: text("zookeeper.DigestAuthenticationProvider.digestAlg").unwrap_or_default(),
         super_digest: text("zookeeper.DigestAuthenticationProvider.superDigest"),
+        sasl_auth_enabled: false,
+        any_sasl_user: text("zookeeper.letAnySaslUserDoX"),
+        x509_auth_enabled: false,
+        x509_super_user: text("zookeeper.X509AuthenticationProvider.superUser"),
+        ensemble_auth_enabled: false,
+        ensemble_auth_names: None,
+        required_auth_schemes: Vec::new(),
         properties: Default::default(),
         warnings: Vec::new(),
         notes: Vec::new(),

@@ -116,6 +116,13 @@ fn defaults() {
         "digest_auth_enabled: true",
         "digest_alg: \"SHA1\"",
         "super_digest: None",
+        "sasl_auth_enabled: false",
+        "any_sasl_user: None",
+        "x509_auth_enabled: false",
+        "x509_super_user: None",
+        "ensemble_auth_enabled: false",
+        "ensemble_auth_names: None",
+        "required_auth_schemes: []",
         "data_dir: \"{dir}\"",
         "data_log_dir: \"{dir}\"",
         "server_id: None",
@@ -508,6 +515,103 @@ fn without_a_file() {
             "command line: Invalid number of arguments: 5 (expected configfile | port datadir \
              [ticktime] [maxcnxns])",
         ),
+    );
+}
+
+#[test]
+fn authentication_providers() {
+    let class = "org.apache.zookeeper.server.auth.";
+    let cfg = |line: &str| -> &'static str { line.replace("CLASS.", class).leak() };
+    let sasl = "sasl can stand in ACLs, but no client can log in by it yet";
+    let x509 = "x509 can stand in ACLs, but no client can log in by it yet";
+    for (line, field, warning) in [
+        ("CLASS.SASLAuthenticationProvider", "sasl_auth_enabled: true", Some(sasl)),
+        ("CLASS.X509AuthenticationProvider", "x509_auth_enabled: true", Some(x509)),
+        ("CLASS.EnsembleAuthenticationProvider", "ensemble_auth_enabled: true", None),
+        ("CLASS.IPAuthenticationProvider", "digest_auth_enabled: true", None),
+    ] {
+        let line = cfg(&format!("authProvider.sasl={line}"));
+        check_cfg(line, &Has(&[field]));
+        let warning = warning.map(|warning| {
+            format!("{{cfg}} line 1: authProvider.sasl: ids of the scheme {warning}")
+        });
+        let warnings: Vec<&str> = warning.iter().map(String::as_str).collect();
+        check_cfg(line, &Warns(&warnings));
+    }
+    check_cfg(
+        cfg("authProvider.x=CLASS.DigestAuthenticationProvider\n\
+             DigestAuthenticationProvider.enabled=false"),
+        &Has(&["digest_auth_enabled: true"]),
+    );
+    check_cfg(
+        "authProvider.1=my.Provider\nauthProvider.2=org.apache.zookeeper.server.auth.\
+         KeyAuthenticationProvider",
+        &Warns(&[
+            "{cfg} line 1: authProvider.1: there is no provider my.Provider, so its scheme does \
+             not exist",
+            "{cfg} line 2: authProvider.2: not implemented in this version: ignored",
+        ]),
+    );
+    check_cfg(
+        "letAnySaslUserDoX=any\nX509AuthenticationProvider.superUser=CN=a,O=b",
+        &Has(&["any_sasl_user: Some(\"any\")", "x509_super_user: Some(\"CN=a,O=b\")"]),
+    );
+    check_cfg("ensembleAuthName=a, b", &Has(&["ensemble_auth_names: Some([\"a\", \"b\"])"]));
+    check_cfg("ensembleAuthName=", &Has(&["ensemble_auth_names: Some([\"\"])"]));
+    for name in ["SHA-256", "sha3-512", "SHA-512/224"] {
+        let line = format!("DigestAuthenticationProvider.digestAlg={name}");
+        check_cfg(line.leak(), &Has(&[&format!("digest_alg: \"{name}\"")]));
+    }
+    check_cfg(
+        "DigestAuthenticationProvider.digestAlg=FOO\nDigestAuthenticationProvider.enabled=false",
+        &Dies(
+            "{cfg} line 1: zookeeper.DigestAuthenticationProvider.digestAlg=FOO: don't support \
+             this ACL digest algorithm: FOO in the current environment",
+        ),
+    );
+}
+
+#[test]
+fn required_authentication() {
+    let required = |schemes: &str| format!("required_auth_schemes: {schemes}");
+    let on = "enforce.auth.enabled=true\nenforce.auth.schemes=";
+    let with = |schemes: &str| -> &'static str { format!("{on}{schemes}").leak() };
+    check_cfg(with(" digest ,,ip"), &Has(&[&required("[\"digest\", \"ip\"]")]));
+    check_cfg("enforce.auth.schemes=digest,foo", &Has(&[&required("[]")]));
+    for schemes in ["", ",", " "] {
+        check_cfg(
+            with(schemes),
+            &Fails(
+                "{cfg} line 1: zookeeper.enforce.auth.enabled=true: zookeeper.enforce.auth.enabled \
+                 is true zookeeper.enforce.auth.schemes must be configured.",
+            ),
+        );
+    }
+    for (schemes, missing) in [("digest,foo", "foo"), ("sasl", "sasl"), ("world", "world")] {
+        let line = format!(
+            "{{cfg}} line 2: zookeeper.enforce.auth.schemes={schemes}: Authentication scheme \
+             {missing} is not available."
+        );
+        check_cfg(with(schemes), &Fails(&line));
+    }
+    let provider = "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider";
+    let sasl = "sessionRequireClientSASLAuth=true\nenforce.auth.schemes=digest\n";
+    check_cfg((sasl.to_owned() + provider).leak(), &Has(&[&required("[\"sasl\"]")]));
+    check_cfg(
+        sasl,
+        &Fails(
+            "{cfg} line 1: zookeeper.sessionRequireClientSASLAuth=true: Authentication scheme sasl \
+             is not available.",
+        ),
+    );
+    check_cfg(
+        (sasl.to_owned() + provider).leak(),
+        &Warns(&[
+            "{cfg} line 3: authProvider.1: ids of the scheme sasl can stand in ACLs, but no client \
+             can log in by it yet",
+            "clients must log in by SASL or x509, and no client can in this version: all requests \
+             will be refused",
+        ]),
     );
 }
 
