@@ -72,7 +72,8 @@ class Run:
             for file in groups[key]:
                 self.one_file(file, pairs[at])
             for file in groups[key]:
-                self.ostler_only(file, pairs[at][1])
+                if not self.options.apache_twice:
+                    self.ostler_only(file, pairs[at][1])
             for server in pairs[at]:
                 server.stop()
 

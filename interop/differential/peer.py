@@ -134,7 +134,7 @@ class Peer:
         kind, label, opcode, quiet = item
         if err in MAY_CLOSE:
             self.probe_due = True
-        if opcode == CLOSE_SESSION:
+        if opcode == CLOSE_SESSION and err == 0:
             self.closing.add(zxid)
             self.probe_due = True
             self.session = 0
