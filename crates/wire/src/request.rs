@@ -166,14 +166,14 @@ impl<'a> Request<'a> {
     pub fn decode(op: OpCode, body: &'a [u8]) -> Result<Self, DecodeError> {
         let from = &mut Reader::new(body);
         Ok(match op {
-            OpCode::AddWatch => Self::AddWatch { path: from.text()?, mode: from.int()? },
+            OpCode::AddWatch => Self::AddWatch { path: watched(from)?, mode: from.int()? },
             OpCode::Auth => {
                 from.int()?;
                 Self::Auth { scheme: from.string()?.unwrap_or_default(), auth: from.buffer()? }
             }
             OpCode::Check => Self::Check { path: from.text()?, version: from.int()? },
             OpCode::CheckWatches => {
-                Self::CheckWatches { path: from.text()?, watcher_type: from.int()? }
+                Self::CheckWatches { path: watched(from)?, watcher_type: from.int()? }
             }
             OpCode::CloseSession => Self::CloseSession,
             OpCode::Create => Self::Create(read_create(from, false)?),
@@ -198,7 +198,7 @@ impl<'a> Request<'a> {
                 config_id: from.long()?,
             },
             OpCode::RemoveWatches => {
-                Self::RemoveWatches { path: from.text()?, watcher_type: from.int()? }
+                Self::RemoveWatches { path: watched(from)?, watcher_type: from.int()? }
             }
             OpCode::Sasl => Self::Sasl { token: from.buffer()? },
             OpCode::SetAcl => Self::SetAcl {
@@ -457,6 +457,11 @@ fn write_multi(ops: &[Request<'_>], out: &mut Vec<u8>) {
     MultiHeader::END.write(out);
 }
 
+/// Watches can be left on a null path, as on any text; there they never fire.
+fn watched<'a>(from: &mut Reader<'a>) -> Result<Text<'a>, DecodeError> {
+    Ok(from.string()?.unwrap_or_default())
+}
+
 fn read_watch_lists<'a>(
     from: &mut Reader<'a>,
     with_persistent: bool,
@@ -472,8 +477,9 @@ fn read_watch_lists<'a>(
         ..WatchLists::default()
     };
     if with_persistent {
-        lists.persistent = paths(from)?;
-        lists.recursive = paths(from)?;
+        let mut paths = || from.vector(watched)?.ok_or(DecodeError::UnexpectedNull);
+        lists.persistent = paths()?;
+        lists.recursive = paths()?;
     }
     Ok(lists)
 }
