@@ -144,11 +144,23 @@ def churn():
         turn += 1
 
 
+def limit(client, path):
+    """What the shell does for setquota: the server counts what is there, and all that follows."""
+    quota = f"/zookeeper/quota{path}"
+    client.ensure_path(quota)
+    if not client.exists(f"{quota}/zookeeper_limits"):
+        client.create(f"{quota}/zookeeper_limits", b"count=1000,bytes=100000")
+        client.create(f"{quota}/zookeeper_stats", b"count=0,bytes=0")
+
+
 def main():
     first = connect(10.0)
     first.ensure_path(ROOT)
     for name in ("shared", *map(str, range(len(TIMEOUTS_S)))):
         first.ensure_path(f"{ROOT}/{name}")
+    # Not one within another: what the outer one tells then depends on when it was loaded.
+    for name in ("shared", "0"):
+        limit(first, f"{ROOT}/{name}")
     first.stop()
     first.close()
     sessions = [Session(number) for number in range(len(TIMEOUTS_S))]
