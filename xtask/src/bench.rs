@@ -54,6 +54,7 @@ struct Cell {
 /// When an option is wrong, a server does not start or a load fails.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let options = parse(arguments)?;
+    let machine = machine();
     let mut table = String::from("| |");
     for kind in &options.servers {
         table.push_str(&format!(" {} |", kind.title(&options.place)?));
@@ -66,7 +67,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         table.push_str(&line(row, &title(row, &options), &cells));
     }
     million::forget(&options);
-    print(&format!("{}\n\n{table}", machine()));
+    print(&format!("{machine}\n\n{table}"));
     Ok(())
 }
 
@@ -186,7 +187,13 @@ fn machine() -> String {
         .find_map(|line| line.strip_prefix("model name"))
         .map_or("unknown processor", |rest| rest.trim_start_matches([' ', '\t', ':']));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("{cores} cores of {model}; server and load share them.")
+    // What else the machine does meets both servers, yet not alike: a reader should know of it.
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or("unknown");
+    format!(
+        "{cores} cores of {model}; server and load share them. \
+         Load average of the machine before the run: {load}."
+    )
 }
 
 // This is a command: its result belongs on standard output.
