@@ -413,7 +413,7 @@ fn read_multi_write<'a>(from: &mut Reader<'a>, op: OpCode) -> Result<Request<'a>
             let create = read_create(from, false)?;
             retype_create(op, create)?
         }
-        OpCode::CreateTtl => retype_create_ttl(read_create(from, true)?)?,
+        OpCode::CreateTtl => retype_create_ttl(read_create(from, true)?),
         OpCode::Delete => Request::Delete { path: from.text()?, version: from.int()? },
         OpCode::SetData => {
             Request::SetData { path: from.text()?, data: from.buffer()?, version: from.int()? }
@@ -426,26 +426,27 @@ fn read_multi_write<'a>(from: &mut Reader<'a>, op: OpCode) -> Result<Request<'a>
 /// In a multi the flags decide what a create is, not its number.
 // Java: Op.Create and its subclasses choose the operation by the create mode.
 fn retype_create<'a>(op: OpCode, create: CreateRequest<'a>) -> Result<Request<'a>, DecodeError> {
-    if create.acl.is_none() {
-        return Err(DecodeError::NullAcl);
-    }
-    match (create.flags, op) {
-        (4, _) => Ok(Request::CreateContainer(create)),
-        (0..=3, OpCode::Create) => Ok(Request::Create(create)),
-        (0..=3, OpCode::Create2) => Ok(Request::Create2(create)),
-        (0..=3, _) => Ok(Request::CreateContainer(create)),
-        (flags, _) => Err(DecodeError::BadValue(flags)),
+    match create.flags {
+        0..=6 if create.acl.is_none() => Err(DecodeError::NullAcl),
+        0..=4 => Ok(retyped(op, create)),
+        flags => Err(DecodeError::BadValue(flags)),
     }
 }
 
-/// The same for the opcode with a TTL, which forgives more: flags that mean nothing, and with flags
-/// of a TTL a null ACL, are refused when the part is run and not by the whole multi.
-fn retype_create_ttl<'a>(create: CreateRequest<'a>) -> Result<Request<'a>, DecodeError> {
+/// The same for the opcode with a TTL, which forgives more: flags that mean nothing and a null ACL
+/// are refused when the part is run and not by the whole multi.
+fn retype_create_ttl(create: CreateRequest<'_>) -> Request<'_> {
     match create.flags {
-        5 | 6 => Ok(Request::CreateTtl(create)),
-        0..=4 => retype_create(OpCode::Create, CreateRequest { ttl_ms: -1, ..create }),
-        _ if create.acl.is_none() => Err(DecodeError::NullAcl),
-        _ => Ok(Request::Create(CreateRequest { ttl_ms: -1, ..create })),
+        5 | 6 => Request::CreateTtl(create),
+        _ => retyped(OpCode::Create, CreateRequest { ttl_ms: -1, ..create }),
+    }
+}
+
+fn retyped(op: OpCode, create: CreateRequest<'_>) -> Request<'_> {
+    match (create.flags, op) {
+        (4, _) | (_, OpCode::CreateContainer) => Request::CreateContainer(create),
+        (_, OpCode::Create2) => Request::Create2(create),
+        _ => Request::Create(create),
     }
 }
 

@@ -326,8 +326,6 @@ fn a_create_in_a_multi_can_spoil_the_whole() {
         (OpCode::Create, 0),
         (OpCode::Create2, 4),
         (OpCode::CreateContainer, 4),
-        (OpCode::CreateTtl, 0),
-        (OpCode::CreateTtl, 7),
     ] {
         let decoded = decode_multi_create(sent, flags, -1);
         assert_eq!(decoded, Err(DecodeError::NullAcl), "{sent:?} with flags {flags}");
