@@ -31,7 +31,7 @@ class Run:
         self.tested = APACHE if options.apache_twice else (
             shlex.split(options.tested) if options.tested else None)
         self.scratch = tempfile.mkdtemp(prefix="differential-")
-        self.rows = compat_rows()
+        self.rows = set() if options.apache_twice else compat_rows()
         self.passed = self.failed = 0
         self.pool = ThreadPoolExecutor(4)
         self.roots = 0

@@ -13,7 +13,7 @@ import time
 
 from names import Names, password_of
 from peer import Peer
-from records import OPERATIONS, Malformed, write_body, write_string
+from records import Malformed, write_body, write_string
 from script import Words, split_words
 
 SUPER = ("super", "admin")
@@ -99,6 +99,7 @@ class Play:
         self.peers, self.trace, self.expiring = {}, [], False
         # Sessions whose connections went on with another one; they must not expire later.
         self.left = []
+        self.asked_for = 0
 
     def run(self, scenario):
         """The record of each step: a list of lines."""
@@ -114,6 +115,8 @@ class Play:
     def finish(self):
         for peer in self.peers.values():
             peer.close_session()
+            # Once more on a new connection, should the server have closed that one before.
+            self.left.append((peer.session, peer.password))
         for session, password in set(self.left):
             peer = Peer("left", self.address, self.names, [])
             peer.session, peer.password = session, password
@@ -173,7 +176,7 @@ class Play:
     def settle(self, actor, action):
         for name in sorted(self.peers):
             peer = self.peers[name]
-            related = peer.watching or (action == "connect" and peer.session == actor.session)
+            related = peer.watching or (action == "connect" and peer.session == self.asked_for)
             if peer is not actor or action == "sleep":
                 if peer.is_open and related:
                     peer.settle()
@@ -212,6 +215,7 @@ class Play:
             password = bytes(range(16))
         elif word != "right":
             password = self.words.buffer(word)
+        self.asked_for = session
         zxid = self.words.zxid(given.get("lastZxid", "0"))
         body = struct.pack(">iqiq", int(given.get("version", "0")), zxid,
                            int(given.get("timeout", "10000")), session)
@@ -302,5 +306,3 @@ def play(address, scenario, root):
         records = [run.lines()] if run else []
         return records + [[f"the server is gone: {error}"]]
 
-
-ALL_OPERATIONS = tuple(OPERATIONS)

@@ -23,6 +23,7 @@ class Verdict:
     """What is wrong with one scenario, as lines; empty when it passed."""
 
     def __init__(self, scenario, apache, ostler, rows):
+        """Without `rows` (the same server twice) no difference has an explanation."""
         self.lines = []
         names = {plain(row) for row in rows}
         if apache is None:
@@ -32,7 +33,7 @@ class Verdict:
             left = apache[at] if at < len(apache) else ["nothing"]
             right = ostler[at] if at < len(ostler) else ["nothing"]
             step = scenario.steps[at] if at < len(scenario.steps) else None
-            compat = step.compat if step else ""
+            compat = step.compat if step and names else ""
             if compat and plain(compat) not in names:
                 self.lines.append(f"no such row in COMPAT.md: {compat}")
             if compat and left == right:
