@@ -110,6 +110,8 @@ pub struct Config {
     pub enforce_quota: bool,
     /// Whether znodes with a time to live can be made, and are deleted in time.
     pub extended_types_enabled: bool,
+    /// Whether znodes of release 3.5.3 that have a time to live are known as such.
+    pub adopts_ttls_of_353: bool,
     /// Time between looks for containers and znodes that can be deleted.
     pub container_check_interval_ms: u32,
     /// Deletions of such a minute, at most.

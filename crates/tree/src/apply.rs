@@ -72,6 +72,34 @@ impl Tree {
         before - self.ephemeral_count()
     }
 
+    /// Takes znodes with a time to live as release 3.5.3 stored them, with any negative owner, for
+    /// what they are, and stores them as later releases do; returns how many there were. There is
+    /// no transaction for it.
+    ///
+    /// An owner whose session is in the table is a session. Until they are adopted, such znodes
+    /// are ephemerals of sessions that are not.
+    // Java: EphemeralTypeEmulate353, of whose owner only the low 40 bits are the time.
+    pub fn adopt_ttls_of_353(&mut self) -> usize {
+        let owners: Vec<SessionId> = self
+            .ephemeral_sessions()
+            .filter(|owner| owner.0 < 0 && self.session_timeout_ms(*owner).is_none())
+            .collect();
+        let mut adopted = 0;
+        for owner in owners {
+            let ttl = Kind::Ttl { ms: owner.0 & Kind::TTL_MS_MAX }.to_owner();
+            for path in self.ephemerals.take(self.key, owner).iter() {
+                let Some(znode) = node_mut(&mut self.root, self.key, path) else { continue };
+                let before = digest::node(path, znode);
+                znode.owner = ttl;
+                let digest_change = digest::node(path, znode).wrapping_sub(before);
+                self.digest = self.digest.wrapping_add(digest_change);
+                self.add_ttl(path);
+                adopted += 1;
+            }
+        }
+        adopted
+    }
+
     /// What can stand alone and in a multi.
     fn apply_one(
         &mut self,

@@ -264,6 +264,11 @@ impl Tree {
         }
     }
 
+    /// Notes a znode that has got a time to live.
+    pub(crate) fn add_ttl(&mut self, path: &str) {
+        self.ttls.insert(self.key, path);
+    }
+
     /// Accounts for a change of a znode's data.
     pub(crate) fn resize(&mut self, old_bytes: usize, new_bytes: usize) {
         self.data_size_bytes -= old_bytes as u64;

@@ -549,3 +549,43 @@ fn a_million_children_come_and_go() {
     assert_eq!(tree.node("/p").expect("it is there").child_count(), 0);
     assert_eq!(kept.node("/p").expect("it is there").children().count(), 1_000_000);
 }
+
+#[test]
+fn ttls_of_release_353_are_adopted() {
+    let mut builder = Builder::new(1);
+    let alive = SessionId(i64::MIN | 7);
+    builder.session(alive, 4000);
+    let owned = |owner: i64| StatPersisted { ephemeral_owner: owner, ..StatPersisted::default() };
+    for (path, owner) in [
+        ("", 0),
+        ("/ttl", i64::MIN | 5000),
+        ("/container", i64::MIN),
+        ("/new", Kind::Ttl { ms: 9 }.to_owner()),
+        ("/alive", alive.0),
+        ("/dead", 77),
+    ] {
+        builder.node(path, None, -1, &owned(owner)).expect("parents come first");
+    }
+    let mut tree = builder.finish(Zxid(9));
+    assert_eq!(tree.ephemeral_count(), 3);
+    assert_eq!(tree.adopt_ttls_of_353(), 1);
+    assert_eq!(tree.adopt_ttls_of_353(), 0);
+    assert_eq!(tree.remove_orphans(), 1);
+    let kind = |path| tree.node(path).map(|znode| znode.kind());
+    assert_eq!(kind("/ttl"), Some(Kind::Ttl { ms: 5000 }));
+    assert_eq!(kind("/new"), Some(Kind::Ttl { ms: 9 }));
+    assert_eq!(kind("/alive"), Some(Kind::Ephemeral(alive)));
+    assert_eq!(kind("/dead"), None);
+    assert_eq!(tree.ephemeral_count(), 1);
+    let mut ttls: Vec<&str> = tree.ttls().collect();
+    ttls.sort_unstable();
+    assert_eq!(ttls, ["/new", "/ttl"]);
+    let stat = persisted(&tree, "/ttl");
+    let mut again = Builder::new(2);
+    again.session(alive, 4000);
+    for path in ["", "/ttl", "/container", "/new", "/alive"] {
+        again.node(path, None, -1, &persisted(&tree, path)).expect("parents come first");
+    }
+    assert_eq!(again.finish(Zxid(9)).digest(), tree.digest());
+    assert_eq!(stat.ephemeral_owner, Kind::Ttl { ms: 5000 }.to_owner());
+}

@@ -77,13 +77,18 @@ pub(super) fn recover(config: &Config, hash_key: u64) -> Result<Found, StartErro
         );
     }
     let mut tree = recovered.tree;
+    // Before they are taken for ephemerals without a session.
+    let adopted = if config.adopts_ttls_of_353 { tree.adopt_ttls_of_353() } else { 0 };
+    if adopted > 0 {
+        tracing::warn!("stored {adopted} znodes with a time to live of release 3.5.3 anew");
+    }
     let orphans = tree.remove_orphans();
     if orphans > 0 {
         tracing::warn!("removed {orphans} ephemeral znodes whose sessions are gone");
     }
     let mut txns_logged = recovered.txns_replayed;
-    if recovered.snapshot.is_none() || orphans > 0 {
-        // Without a snapshot the next start would refuse the logs; and no log tells of the orphans.
+    if recovered.snapshot.is_none() || orphans > 0 || adopted > 0 {
+        // Without a snapshot the next start would refuse the logs; and no log tells of the rest.
         write_snapshot(&RealDisk, &snap_dir, &tree, &snapshot_options(config)).map_err(
             |error| {
                 let dir = snap_dir.display();

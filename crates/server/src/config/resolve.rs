@@ -96,6 +96,9 @@ fn with_defaults(settings: &Settings) -> Config {
         reconfig_enabled: on("reconfigEnabled"),
         enforce_quota: on("zookeeper.enforceQuota"),
         extended_types_enabled: on("zookeeper.extendedTypesEnabled"),
+        // Java: EphemeralType.get looks for them only when there are such znodes at all.
+        adopts_ttls_of_353: on("zookeeper.extendedTypesEnabled")
+            && on("zookeeper.emulate353TTLNodes"),
         container_check_interval_ms: positive(settings, "znode.container.checkIntervalMs"),
         container_max_per_minute: positive(settings, "znode.container.maxPerMinute"),
         container_max_never_used_interval_ms: long("znode.container.maxNeverUsedIntervalMs"),

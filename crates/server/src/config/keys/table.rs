@@ -144,7 +144,8 @@ pub static PASS_THROUGH: &[Key] = &scoped(Scope::PassThrough, [
     row("jute.maxbuffer.extrasize", Int, ("", "bytes"), Works,
         "what the server adds to a request on top; jute.maxbuffer if unset").min(1024),
     row("extendedTypesEnabled", Bool, FALSE, Works, "nodes with a time to live"),
-    row("emulate353TTLNodes", Bool, FALSE, Later, "the old form of such nodes"),
+    row("emulate353TTLNodes", Bool, FALSE, Works,
+        "know the old form of such nodes, and store them in the present one"),
     // Watches, network, threads.
     row("watchManagerName", Text,
         ("org.apache.zookeeper.server.watch.WatchManager", ""), NoPart, "class"),
