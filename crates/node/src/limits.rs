@@ -39,7 +39,53 @@ pub struct Settings {
     pub extended_types: bool,
     /// When containers and znodes with a time to live are deleted.
     pub reaper: ReaperSettings,
+    /// `largeRequestThreshold`: longer frames are large; `None` knows no large frames.
+    pub large_request_threshold_bytes: Option<usize>,
+    /// `largeRequestMaxBytes`: the large frames in progress, together, in the whole server.
+    pub large_requests_max_bytes: usize,
+    /// `throttled_op_wait_time`: a request that was held back for longer is answered with an error
+    /// and not carried out; 0 is off.
+    pub throttled_op_wait_ms: u64,
+    /// `request_stale_latency_check`: a client that was held back for longer than its session lives
+    /// is disconnected.
+    pub drop_stale: bool,
+    /// How many sessions may be opened in a while.
+    pub connection_throttle: ThrottleSettings,
 }
+
+/// Settings of the connection throttle, `connection_throttle_*`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ThrottleSettings {
+    /// `tokens`: what the bucket holds; 0 is off.
+    pub tokens_max: u64,
+    /// `fill_time`: how often it is filled.
+    pub fill_time_ms: u64,
+    /// `fill_count`: by how many tokens.
+    pub fill_count: u64,
+    /// `freeze_time`: how often the probability of a refusal changes; `None` refuses nobody at
+    /// random.
+    pub freeze_time_ms: Option<u64>,
+    /// `drop_increase`, in parts of a billion.
+    pub drop_increase_ppb: u64,
+    /// `drop_decrease`, in parts of a billion.
+    pub drop_decrease_ppb: u64,
+    /// `decrease_ratio`: up to this share of the bucket in use the probability falls.
+    pub decrease_ratio_ppb: u64,
+    /// What sessions cost with `weight_enabled`; otherwise each costs one token.
+    pub weights: Option<SessionWeights>,
+}
+
+/// The price of a session in tokens; the bucket is bigger by the price of a new one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SessionWeights {
+    /// `global_session_weight`.
+    pub new_session: u64,
+    /// `renew_session_weight`.
+    pub renewed_session: u64,
+}
+
+/// What a share is counted in, so that it is a whole number.
+pub const PARTS_PER_BILLION: u64 = 1_000_000_000;
 
 /// Settings of the reaper.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +156,26 @@ impl Default for Settings {
             enforce_quota: false,
             extended_types: false,
             reaper: ReaperSettings::DEFAULT,
+            large_request_threshold_bytes: None,
+            large_requests_max_bytes: 100 << 20,
+            throttled_op_wait_ms: 0,
+            drop_stale: false,
+            connection_throttle: ThrottleSettings::default(),
+        }
+    }
+}
+
+impl Default for ThrottleSettings {
+    fn default() -> Self {
+        Self {
+            tokens_max: 0,
+            fill_time_ms: 1,
+            fill_count: 1,
+            freeze_time_ms: None,
+            drop_increase_ppb: 20_000_000,
+            drop_decrease_ppb: 2_000_000,
+            decrease_ratio_ppb: 0,
+            weights: None,
         }
     }
 }

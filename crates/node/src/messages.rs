@@ -47,7 +47,8 @@ pub type Ids = Arc<[Id]>;
 /// From a shard to the replica, in order.
 #[derive(Debug)]
 pub enum ToReplica {
-    /// A connection wants a new session. Answered by [`Notice::Attached`] or [`Notice::Ahead`].
+    /// A connection wants a new session. Answered by [`Notice::Attached`], [`Notice::Ahead`] or
+    /// [`Notice::TurnedAway`].
     Open {
         /// Who asks.
         from: ConnRef,
@@ -57,7 +58,8 @@ pub enum ToReplica {
         timeout_ms: i32,
     },
     /// A connection wants its session back. Answered by [`Notice::Attached`] or
-    /// [`Notice::Refused`], in any case behind a [`Notice::Evict`]; or by [`Notice::Ahead`] alone.
+    /// [`Notice::Refused`], in any case behind a [`Notice::Evict`]; or by [`Notice::Ahead`] or
+    /// [`Notice::TurnedAway`] alone.
     Resume {
         /// Who asks.
         from: ConnRef,
@@ -152,6 +154,11 @@ pub enum Notice {
     /// The client has seen more than this server has, and must look elsewhere: it is closed without
     /// an answer.
     Ahead {
+        /// Which connection asked.
+        to: ConnRef,
+    },
+    /// Too many sessions are being opened: it is closed without an answer.
+    TurnedAway {
         /// Which connection asked.
         to: ConnRef,
     },

@@ -4,6 +4,7 @@
 //! and waits in flight until the log is on disk; then it is published. Nothing that was not synced
 //! is ever shown to anybody.
 
+mod connection_throttle;
 mod prepare;
 mod quota;
 mod reaper;
@@ -32,6 +33,7 @@ use crate::limits::Settings;
 use crate::messages::{Commit, ConnRef, Notice, Reply, ReplyBody, Request, ToReplica};
 use crate::rng::Rng;
 use crate::status::ReplicaReport;
+use connection_throttle::{Asks, ConnectionThrottle};
 use prepare::Judge;
 pub use quota::Excess;
 use quota::{QuotaJudge, QuotaWarnings};
@@ -93,6 +95,7 @@ pub struct Replica {
     /// How far the log is on disk.
     synced: Zxid,
     sessions: Sessions,
+    connection_throttle: ConnectionThrottle,
     snapshot_trigger: SnapshotTrigger,
     snapshot_running: bool,
     reaper: Reaper,
@@ -136,7 +139,9 @@ impl Replica {
             &mut rng,
         );
         let reaper = Reaper::new(at.now, settings.reaper, settings.extended_types);
+        let throttle_settings = settings.connection_throttle;
         Self {
+            connection_throttle: ConnectionThrottle::new(at.now, throttle_settings),
             settings,
             head: tree.clone(),
             synced: tree.last_zxid(),
@@ -154,6 +159,9 @@ impl Replica {
 
     /// Takes one input and appends what has to be done.
     pub fn handle(&mut self, at: Clock, input: Input, out: &mut Vec<Effect>) {
+        if let Some(to) = self.turned_away(at, &input) {
+            return self.publish_now(vec![Notice::TurnedAway { to }], out);
+        }
         match input {
             // Judged here, since no shard has come further: a client that moves from one shard to
             // another may have seen what the other has yet to learn.
@@ -221,6 +229,17 @@ impl Replica {
             in_flight: self.in_flight.len(),
             commits: self.commits,
         }
+    }
+
+    /// Who wants a session and may not have it now.
+    fn turned_away(&mut self, at: Clock, input: &Input) -> Option<ConnRef> {
+        let (from, asks) = match input {
+            Input::FromShard(ToReplica::Open { from, .. }) => (*from, Asks::New),
+            Input::FromShard(ToReplica::Resume { from, .. }) => (*from, Asks::Renewed),
+            _ => return None,
+        };
+        let admitted = self.connection_throttle.admits(at.now, asks, &mut self.rng);
+        (!admitted).then_some(from)
     }
 
     fn open(&mut self, at: Clock, from: ConnRef, timeout_ms: i32, out: &mut Vec<Effect>) {

@@ -8,8 +8,10 @@
 //! ([`ShardEffect::Output`]), takes it by [`Shard::unsent`] and says by [`Shard::sent`] how much
 //! went out. So a connection gets one write for all that a batch of inputs made.
 
+mod admission;
 mod conn;
 mod events;
+mod long_answers;
 mod read;
 mod report;
 mod watch_requests;
@@ -38,7 +40,11 @@ use crate::clock::{Clock, Span, Time};
 use crate::limits::{OUTSTANDING_MAX_BYTES, Settings, TOUCH_FLUSH};
 use crate::messages::{Commit, ConnId, ConnRef, Ids, Request, ShardId, ToReplica};
 use crate::status::ShardCounters;
-use conn::{Conn, Pending, State};
+pub use admission::LargeRequests;
+use admission::Verdict;
+use conn::{Conn, Pending, State, Waiting};
+pub use long_answers::LongAnswers;
+use long_answers::path_of;
 use read::Reading;
 use watches::Watches;
 
@@ -105,6 +111,10 @@ pub struct Shard {
     answered: Vec<ConnId>,
     /// Emptied buffers for the next connection that has something to say.
     spare_buffers: Vec<Vec<u8>>,
+    /// Large frames in progress here and in other shards.
+    large_requests: LargeRequests,
+    /// Answers too long for most clients that nobody was told of yet.
+    long_answers: Option<LongAnswers>,
 }
 
 impl Shard {
@@ -113,6 +123,8 @@ impl Shard {
     pub fn new(id: ShardId, settings: Arc<Settings>, view: Tree, seed: u64) -> Self {
         Self {
             id,
+            large_requests: LargeRequests::new(&settings),
+            long_answers: None,
             settings,
             view,
             conns: Vec::new(),
@@ -129,6 +141,12 @@ impl Shard {
             answered: Vec::new(),
             spare_buffers: Vec::new(),
         }
+    }
+
+    /// Counts large requests together with other shards.
+    #[must_use]
+    pub fn sharing(self, large_requests: &LargeRequests) -> Self {
+        Self { large_requests: large_requests.clone(), ..self }
     }
 
     /// Takes one input and appends what has to be done.
@@ -283,15 +301,24 @@ impl Shard {
                 out.push(ShardEffect::FourLetterWord(conn.id, word));
                 return bytes.len();
             }
+            if !self.large_requests.have_room(rest) {
+                close(conn, out);
+                return bytes.len();
+            }
             match frame::first(rest, self.settings.frame_max_bytes) {
                 Ok(Some(body)) => {
                     if !self.frame(at, conn, body, out) {
+                        conn.held_since.get_or_insert(at.now);
                         self.pause(conn);
                         return consumed;
                     }
                     consumed += frame::PREFIX_BYTES + body.len();
                 }
-                Ok(None) => return consumed,
+                Ok(None) => {
+                    // What was held back has been taken.
+                    conn.held_since = None;
+                    return consumed;
+                }
                 Err(frame::BadLength(_)) => {
                     close(conn, out);
                     return bytes.len();
@@ -339,14 +366,41 @@ impl Shard {
         match op {
             Some(OpCode::Auth) => self.authenticate(conn, header, from.rest(), out),
             Some(OpCode::Sasl) => self.sasl(conn, header, from.rest(), out),
-            Some(op) if ordered => self.forward(at, conn, (header, op), from.rest(), out),
-            _ if conn.pending.is_empty() => self.read(at, conn, body, at.now, out),
-            _ => {
-                conn.waiting_bytes += body.len();
-                conn.pending.push_back(Pending::Waiting { since: at.now, frame: body.to_vec() });
-            }
+            _ => self.request(at, conn, (header, op), body, out),
         }
         true
+    }
+
+    /// Takes a request of a session: hands it on, answers it, or lets it wait for its turn.
+    fn request(
+        &mut self,
+        at: Clock,
+        conn: &mut Conn,
+        (header, op): (RequestHeader, Option<OpCode>),
+        body: &[u8],
+        out: &mut Vec<ShardEffect>,
+    ) {
+        let verdict = admission::judge(&self.settings, at, conn, op);
+        let throttled = verdict == Verdict::Throttle;
+        let ordered = op.filter(|op| is_ordered_by_replica(*op) && !throttled);
+        let at_once = ordered.is_none() && conn.pending.is_empty();
+        match verdict {
+            Verdict::Drop => return close(conn, out),
+            Verdict::Throttle if at_once => return self.refuse(at, conn, body, at.now),
+            Verdict::Take if at_once => return self.read(at, conn, body, at.now, out),
+            Verdict::Throttle | Verdict::Take => {}
+        }
+        let Ok(large) = self.large_requests.admit(body.len()) else { return close(conn, out) };
+        match ordered {
+            Some(op) => {
+                conn.pending.push_back(Pending::Ordered { since: at.now, op, _large: large });
+                self.forward(conn, (header, op), &body[RequestHeader::SIZE_BYTES..], out);
+            }
+            None => {
+                let frame = body.to_vec();
+                conn.wait(Waiting { since: at.now, frame, throttled, _large: large });
+            }
+        }
     }
 
     fn connect(&self, conn: &mut Conn, body: &[u8], out: &mut Vec<ShardEffect>) {
@@ -422,15 +476,13 @@ impl Shard {
     /// Hands a request to the replica; its answer comes with a commit.
     fn forward(
         &mut self,
-        at: Clock,
-        conn: &mut Conn,
+        conn: &Conn,
         (header, op): (RequestHeader, OpCode),
         body: &[u8],
         out: &mut Vec<ShardEffect>,
     ) {
         self.outstanding += 1;
         self.outstanding_bytes += body.len();
-        conn.pending.push_back(Pending::Ordered { since: at.now, op });
         out.push(ShardEffect::ToReplica(ToReplica::Request(Request {
             from: ConnRef { shard: self.id, conn: conn.id },
             session: conn.session,
@@ -439,6 +491,27 @@ impl Shard {
             body: body.to_vec(),
             ids: Arc::clone(&conn.ids),
         })));
+    }
+
+    /// Answers a request whose turn has come.
+    fn serve(&mut self, at: Clock, conn: &mut Conn, waiting: &Waiting, out: &mut Vec<ShardEffect>) {
+        if waiting.throttled {
+            self.refuse(at, conn, &waiting.frame, waiting.since);
+        } else {
+            self.read(at, conn, &waiting.frame, waiting.since, out);
+        }
+    }
+
+    /// Answers that a request was not carried out since it was held back for too long.
+    fn refuse(&mut self, at: Clock, conn: &mut Conn, body: &[u8], since: Time) {
+        let header = RequestHeader::read(&mut Reader::new(body));
+        let header = header.expect("it was read when the frame came");
+        let before = conn.output.len();
+        let zxid = self.view.last_zxid();
+        conn.reply(header.xid, zxid, ErrorCode::THROTTLED_OP);
+        let op = OpCode::from_number(header.op_number).map_or("NA", OpCode::short_name);
+        conn.answered(at, since, op, (header.xid, zxid));
+        self.count_answer(at, since, conn.output.len() - before);
     }
 
     /// Answers a frame that is no write: it is the oldest that has no answer.
@@ -477,7 +550,11 @@ impl Shard {
         }
         let zxid = self.view.last_zxid();
         conn.answered(at, since, op.short_name(), (header.xid, zxid));
-        self.count_answer(at, since, conn.output.len() - before);
+        let bytes = conn.output.len() - before;
+        self.count_answer(at, since, bytes);
+        self.note_length(conn, bytes - frame::PREFIX_BYTES, || {
+            path_of(&ClientRequest::decode(op, from.rest()).ok()?)
+        });
     }
 
     fn count_answer(&mut self, at: Clock, since: Time, bytes: usize) {

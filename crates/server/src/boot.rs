@@ -22,7 +22,7 @@ use ostler_node::auth::DigestAlgorithm;
 use ostler_node::limits::{AuthSettings, ReaperSettings, Settings};
 use ostler_node::messages::ShardId;
 use ostler_node::replica::{LogOp, Replica};
-use ostler_node::shard::Shard;
+use ostler_node::shard::{LargeRequests, Shard};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -186,11 +186,12 @@ impl Server {
             end,
             threads: Vec::new(),
         };
+        let large_requests = LargeRequests::new(&settings);
         for shard in 0..shard_count() {
             let id = ShardId(shard);
             let seed = random()?;
             let shard = Shard::new(id, Arc::clone(&settings), found.tree.clone(), seed);
-            starter.add_shard(shard)?;
+            starter.add_shard(shard.sharing(&large_requests))?;
         }
         starter.start(replica, listener, (ends, locks))
     }
@@ -446,7 +447,14 @@ fn settings(config: &Config) -> Result<Settings, StartError> {
         session_timeout_min_ms: session_timeout(config.min_session_timeout_ms),
         session_timeout_max_ms: session_timeout(config.max_session_timeout_ms),
         frame_max_bytes: config.jute_max_buffer_bytes as usize,
-        outstanding_max: (config.global_outstanding_limit as usize).max(1),
+        outstanding_max: outstanding_max(config),
+        throttled_op_wait_ms: u64::from(config.throttled_op_wait_ms),
+        drop_stale: config.stale_requests_dropped,
+        large_request_threshold_bytes: config
+            .large_request_threshold_bytes
+            .map(|bytes| bytes as usize),
+        large_requests_max_bytes: config.large_requests_max_bytes as usize,
+        connection_throttle: config.connection_throttle,
         snap_count: u64::from(config.snap_count),
         snap_size_limit_bytes: kilobytes(config.snap_size_limit_kb),
         digest_enabled: config.digest_enabled,
@@ -473,6 +481,19 @@ fn settings(config: &Config) -> Result<Settings, StartError> {
             required_schemes: config.required_auth_schemes.clone(),
         },
     })
+}
+
+/// What one shard may have in progress.
+fn outstanding_max(config: &Config) -> usize {
+    let limit = config.global_outstanding_limit as usize;
+    let throttle = config.request_throttle_max_requests as usize;
+    // Java holds requests back above the throttle's limit in steps of a tenth of a second; here
+    // they are held back where all others are.
+    let limit = match throttle.div_ceil(usize::from(shard_count())) {
+        0 => limit,
+        share => limit.min(share),
+    };
+    limit.max(1)
 }
 
 fn log_options(config: &Config) -> LogOptions {

@@ -13,6 +13,7 @@ use ostler_wire::ids::{SessionId, WallMs, Xid, Zxid};
 use ostler_wire::op::OpCode;
 use ostler_wire::reply::ReplyHeader;
 
+use super::admission::LargeRequest;
 use crate::clock::{Clock, Time};
 use crate::limits::{
     PENDING_PER_CONNECTION_MAX, UNSENT_PER_CONNECTION_MAX_BYTES, WAITING_PER_CONNECTION_MAX_BYTES,
@@ -40,9 +41,20 @@ pub(super) enum State {
 #[derive(Debug)]
 pub(super) enum Pending {
     /// The replica has it.
-    Ordered { since: Time, op: OpCode },
-    /// It waits for the answers before it: a whole frame body.
-    Waiting { since: Time, frame: Vec<u8> },
+    Ordered { since: Time, op: OpCode, _large: Option<LargeRequest> },
+    /// It waits for the answers before it.
+    Waiting(Waiting),
+}
+
+/// A request that is answered here, but not before others are.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) since: Time,
+    /// The whole frame body.
+    pub(super) frame: Vec<u8>,
+    /// Whether it is answered with an error, since it was held back for too long.
+    pub(super) throttled: bool,
+    pub(super) _large: Option<LargeRequest>,
 }
 
 /// One connection of a shard.
@@ -68,6 +80,8 @@ pub(super) struct Conn {
     pub(super) output_announced: bool,
     /// Whether reading has stopped until something that it owes or is owed goes away.
     pub(super) paused: bool,
+    /// Since when its oldest request is held back because too much is in progress.
+    pub(super) held_since: Option<Time>,
     /// Whether it stands in the shard's list of paused connections.
     pub(super) in_paused: bool,
     /// Entries of the watch table that it stands in.
@@ -131,6 +145,7 @@ impl Conn {
             unsent_start: 0,
             output_announced: false,
             paused: false,
+            held_since: None,
             in_paused: false,
             watched: Vec::new(),
             last_active: at.now,
@@ -145,6 +160,22 @@ impl Conn {
             && self.pending.len() < PENDING_PER_CONNECTION_MAX
             && self.waiting_bytes < WAITING_PER_CONNECTION_MAX_BYTES
             && self.output.len() - self.unsent_start < UNSENT_PER_CONNECTION_MAX_BYTES
+    }
+
+    /// Lets a request wait for the answers before it.
+    pub(super) fn wait(&mut self, waiting: Waiting) {
+        self.waiting_bytes += waiting.frame.len();
+        self.pending.push_back(Pending::Waiting(waiting));
+    }
+
+    /// The oldest request, if nothing but its turn was missing.
+    pub(super) fn next_waiting(&mut self) -> Option<Waiting> {
+        let is_waiting = |pending: &mut Pending| matches!(pending, Pending::Waiting(_));
+        let Some(Pending::Waiting(waiting)) = self.pending.pop_front_if(is_waiting) else {
+            return None;
+        };
+        self.waiting_bytes -= waiting.frame.len();
+        Some(waiting)
     }
 
     /// What the replica has to know so that the session lives on.

@@ -31,12 +31,8 @@ impl Shard {
         self.view = commit.view.clone();
         for id in core::mem::take(&mut self.answered) {
             let Some(mut conn) = self.take(id) else { continue };
-            while let Some(Pending::Waiting { .. }) = conn.pending.front() {
-                let Some(Pending::Waiting { since, frame }) = conn.pending.pop_front() else {
-                    break;
-                };
-                conn.waiting_bytes -= frame.len();
-                self.read(at, &mut conn, &frame, since, out);
+            while let Some(waiting) = conn.next_waiting() {
+                self.serve(at, &mut conn, &waiting, out);
             }
             let opened = conn.state == State::Open && !conn.input.is_empty() && !conn.paused;
             if opened {
@@ -142,7 +138,7 @@ impl Shard {
                     self.put_back(conn, out);
                 }
             }
-            Notice::Ahead { to } if to.shard == self.id => {
+            Notice::Ahead { to } | Notice::TurnedAway { to } if to.shard == self.id => {
                 self.close_holder(Some(to.conn), out);
             }
             Notice::Evict { session, keep } => {
@@ -158,7 +154,8 @@ impl Shard {
             | Notice::Dropped { .. }
             | Notice::Attached { .. }
             | Notice::Refused { .. }
-            | Notice::Ahead { .. } => {}
+            | Notice::Ahead { .. }
+            | Notice::TurnedAway { .. } => {}
         }
     }
 
@@ -185,14 +182,16 @@ impl Shard {
     fn reply(&mut self, at: Clock, reply: &Reply, out: &mut Vec<ShardEffect>) {
         self.done(reply.body_bytes);
         let Some(mut conn) = self.take(reply.to.conn) else { return };
-        if let Some(Pending::Ordered { since, op }) = conn.pending.pop_front() {
+        if let Some(Pending::Ordered { since, op, .. }) = conn.pending.pop_front() {
             self.borrow_buffer(&mut conn);
             let before = conn.output.len();
             let header = ReplyHeader { xid: reply.xid, zxid: reply.zxid, err: reply.err };
             conn.reply_with(header, |out| write_body(&reply.body, out));
             conn.answered(at, since, op.short_name(), (reply.xid, reply.zxid));
-            self.count_answer(at, since, conn.output.len() - before);
-            if matches!(conn.pending.front(), Some(Pending::Waiting { .. })) {
+            let bytes = conn.output.len() - before;
+            self.count_answer(at, since, bytes);
+            self.note_length(&conn, bytes - frame::PREFIX_BYTES, || None);
+            if matches!(conn.pending.front(), Some(Pending::Waiting(_))) {
                 self.answered.push(conn.id);
             }
         }

@@ -116,6 +116,14 @@ fn defaults() {
         "digest_auth_enabled: true",
         "digest_alg: \"SHA1\"",
         "super_digest: None",
+        "request_throttle_max_requests: 0",
+        "stale_requests_dropped: false",
+        "throttled_op_wait_ms: 0",
+        "connection_throttle: ThrottleSettings { tokens_max: 0, fill_time_ms: 1, fill_count: 1, \
+         freeze_time_ms: None, drop_increase_ppb: 20000000, drop_decrease_ppb: 2000000, \
+         decrease_ratio_ppb: 0, weights: None",
+        "large_request_threshold_bytes: None",
+        "large_requests_max_bytes: 104857600",
         "sasl_auth_enabled: false",
         "any_sasl_user: None",
         "x509_auth_enabled: false",
@@ -515,6 +523,84 @@ fn without_a_file() {
             "command line: Invalid number of arguments: 5 (expected configfile | port datadir \
              [ticktime] [maxcnxns])",
         ),
+    );
+}
+
+#[test]
+fn throttles() {
+    let throttle = |line: &'static str, field: &str| check_cfg(line, &Has(&[field]));
+    throttle(
+        "connection_throttle_tokens=7",
+        "connection_throttle: ThrottleSettings { tokens_max: 7",
+    );
+    for (line, field) in [
+        ("tokens=-7", "ThrottleSettings { tokens_max: 0"),
+        ("fill_time=0", "fill_time_ms: 1"),
+        ("fill_time=20", "fill_time_ms: 20"),
+        ("fill_count=5", "fill_count: 5"),
+        ("freeze_time=-1", "freeze_time_ms: None"),
+        ("freeze_time=0", "freeze_time_ms: Some(0)"),
+        ("drop_increase=0.5", "drop_increase_ppb: 500000000"),
+        ("drop_increase=7", "drop_increase_ppb: 1000000000"),
+        ("drop_decrease=1e-3", "drop_decrease_ppb: 1000000"),
+        ("drop_decrease=x", "drop_decrease_ppb: 2000000"),
+        ("decrease_ratio=0.25", "decrease_ratio_ppb: 250000000"),
+        (
+            "weight_enabled=true",
+            "weights: Some(SessionWeights { new_session: 3, renewed_session: 2",
+        ),
+        (
+            "weight_enabled=true\nconnection_throttle_local_session_weight=9",
+            "weights: Some(SessionWeights { new_session: 9, renewed_session: 9",
+        ),
+        (
+            "weight_enabled=true\nconnection_throttle_global_session_weight=-1\n\
+             connection_throttle_renew_session_weight=5",
+            "weights: Some(SessionWeights { new_session: 3, renewed_session: 5",
+        ),
+    ] {
+        let line = format!("connection_throttle_{line}");
+        let field = field.replace("ThrottleSettings", "connection_throttle: ThrottleSettings");
+        check_cfg(line.leak(), &Has(&[&field]));
+    }
+    check_cfg(
+        "connection_throttle_drop_decrease=x",
+        &Warns(&[
+            "{cfg} line 1: zookeeper.connection_throttle_drop_decrease is not a number: 0.002 is \
+             used",
+        ]),
+    );
+}
+
+#[test]
+fn requests_that_are_large_or_late() {
+    for (cfg, field) in [
+        ("largeRequestThreshold=100", "large_request_threshold_bytes: Some(100)"),
+        ("largeRequestThreshold=0", "large_request_threshold_bytes: None"),
+        ("largeRequestThreshold=-2", "large_request_threshold_bytes: None"),
+        ("largeRequestMaxBytes=1000", "large_requests_max_bytes: 1000"),
+        ("largeRequestMaxBytes=-1", "large_requests_max_bytes: 104857600"),
+        ("throttled_op_wait_time=50", "throttled_op_wait_ms: 50"),
+        ("request_throttle_max_requests=9", "request_throttle_max_requests: 9"),
+        (
+            "request_throttle_max_requests=9\nrequest_stale_latency_check=true",
+            "stale_requests_dropped: true",
+        ),
+        ("request_stale_latency_check=true", "stale_requests_dropped: false"),
+        (
+            "request_throttle_max_requests=9\nrequest_stale_latency_check=true\n\
+             request_throttle_drop_stale=false",
+            "stale_requests_dropped: false",
+        ),
+    ] {
+        check_cfg(cfg, &Has(&[field]));
+    }
+    check_cfg(
+        "request_throttle_stall_time=5\nrequest_stale_connection_check=false",
+        &Warns(&[
+            "{cfg} line 1: request_throttle_stall_time tunes a part Ostler does not have: ignored",
+            "{cfg} line 2: request_stale_connection_check tunes a part Ostler does not have: ignored",
+        ]),
     );
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
-use ostler_node::clock::Clock;
+use ostler_node::clock::{Clock, Span, Time};
 use ostler_node::messages::{ConnId, ToReplica};
 use ostler_node::shard::{Shard, ShardEffect, ShardInput};
 
@@ -55,6 +55,8 @@ struct Turn {
     closing: Vec<ConnId>,
     buffer: Vec<u8>,
     accept_again: bool,
+    /// When long answers may be told of again.
+    told_until: Time,
 }
 
 impl ShardLoop {
@@ -74,6 +76,7 @@ impl ShardLoop {
             closing: Vec::new(),
             buffer: vec![0; READ_BUFFER_BYTES],
             accept_again: false,
+            told_until: Time::default(),
         };
         while !self.own_box.is_stopping() {
             self.sleep(&turn, &mut events)?;
@@ -88,6 +91,7 @@ impl ShardLoop {
                 self.shard.handle(at, ShardInput::Deadline, &mut turn.effects);
             }
             self.carry_out(at, &mut turn);
+            self.tell_long_answers(at, &mut turn);
         }
         Ok(())
     }
@@ -320,6 +324,24 @@ impl ShardLoop {
         }
     }
 
+    /// A line a second at most: whoever asks for too much asks again and again.
+    fn tell_long_answers(&mut self, at: Clock, turn: &mut Turn) {
+        if at.now < turn.told_until {
+            return;
+        }
+        let Some(long) = self.shard.take_long_answers() else { return };
+        turn.told_until = at.now + TOLD_AGAIN_AFTER;
+        tracing::warn!(
+            "{} answers were longer than jute.maxbuffer, the longest of {} bytes about {} to {} of \
+             session 0x{:x}: a client drops the connection at answers beyond its own jute.maxbuffer",
+            long.count,
+            long.bytes,
+            long.path.as_deref().unwrap_or("several paths").escape_debug(),
+            long.remote,
+            long.session.0,
+        );
+    }
+
     fn drop_conn(&mut self, at: Clock, id: ConnId, turn: &mut Turn) {
         turn.sockets.remove(self.poll.registry(), id);
         self.shard.handle(at, ShardInput::Closed(id), &mut turn.effects);
@@ -335,6 +357,9 @@ const READ_BUFFER_BYTES: usize = 64 << 10;
 
 /// Connections accepted before those that exist are served again.
 const ACCEPTS_A_TURN: usize = 128;
+
+/// Least time between two lines about long answers.
+const TOLD_AGAIN_AFTER: Span = Span::from_millis(1000);
 
 /// How long a connection that is being closed may take to accept its last words.
 const LINGER: Duration = Duration::from_secs(5);
