@@ -30,7 +30,8 @@ const ROUNDS: u64 = 50;
 const WORKERS: u64 = 4;
 const DEPTH: usize = 24;
 const ACKNOWLEDGEMENTS_MAX: u64 = 400;
-const SESSION_STEPS_MAX: u64 = 8;
+const SESSION_STEPS_MAX: u64 = 6;
+const NODES_MAX: usize = 400;
 
 /// Long enough to live through all rounds without a ping.
 const LONG_MS: i32 = 120_000;
@@ -280,7 +281,9 @@ impl Worker {
         self.count += 1;
         let draw = self.random.below(100);
         let data = format!("{} {}", self.home, self.count).into_bytes();
-        let target = if draw < 50 || self.sent.len() < 20 {
+        // Few enough that checking all of them in every round takes no time.
+        let creates = if self.sent.len() < NODES_MAX { 50 } else { 10 };
+        let target = if draw < creates || self.sent.len() < 20 {
             None
         } else {
             let nth = usize::try_from(self.random.below(self.sent.len() as u64)).unwrap();
@@ -292,7 +295,7 @@ impl Worker {
                 let path = format!("{}/n{}", self.home, self.count);
                 Op::Create { path, known: Known { data, version: 0, owner } }
             }
-            Some((path, known)) if draw < 85 => {
+            Some((path, known)) if draw < creates + 35 => {
                 let known = Known { data, version: known.version + 1, owner: known.owner };
                 Op::Set { path: path.clone(), known }
             }
