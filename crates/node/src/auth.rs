@@ -1,8 +1,8 @@
 //! Who a client is, which ACLs it may set, and what it may do with a znode.
 //!
-//! Schemes here: `world`, `auth`, `ip`, `digest`, `ensemble`, and `super`, which no client can claim
-//! by itself. Of `sasl` and `x509` there is what concerns ACLs; no client can log in by them yet.
-//! The ids belong to the connection; a request is judged by the ids of the moment it was read.
+//! Schemes here: `world`, `auth`, `ip`, `digest`, `ensemble`, and `super`, which no client can
+//! claim by itself. Of `sasl` and `x509` there is what concerns ACLs; no client can log in by them
+//! yet. The ids belong to the connection; a request is judged by the ids of the moment it was read.
 
 mod network;
 mod x509_name;

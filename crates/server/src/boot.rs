@@ -439,6 +439,7 @@ fn random() -> Result<u64, StartError> {
 fn settings(config: &Config) -> Result<Settings, StartError> {
     let digest_algorithm = DigestAlgorithm::from_name(&config.digest_alg)
         .ok_or_else(|| StartError::Setting(format!("no algorithm {}", config.digest_alg)))?;
+    let throttling = &config.throttling;
     let session_timeout = |ms: u32| i32::try_from(ms).unwrap_or(i32::MAX);
     Ok(Settings {
         // Java: a standalone server makes session ids as server 1, whatever its myid.
@@ -448,13 +449,13 @@ fn settings(config: &Config) -> Result<Settings, StartError> {
         session_timeout_max_ms: session_timeout(config.max_session_timeout_ms),
         frame_max_bytes: config.jute_max_buffer_bytes as usize,
         outstanding_max: outstanding_max(config),
-        throttled_op_wait_ms: u64::from(config.throttled_op_wait_ms),
-        drop_stale: config.stale_requests_dropped,
-        large_request_threshold_bytes: config
+        throttled_op_wait_ms: u64::from(throttling.throttled_op_wait_ms),
+        drop_stale: throttling.stale_requests_dropped,
+        large_request_threshold_bytes: throttling
             .large_request_threshold_bytes
             .map(|bytes| bytes as usize),
-        large_requests_max_bytes: config.large_requests_max_bytes as usize,
-        connection_throttle: config.connection_throttle,
+        large_requests_max_bytes: throttling.large_requests_max_bytes as usize,
+        connection_throttle: throttling.connections,
         snap_count: u64::from(config.snap_count),
         snap_size_limit_bytes: kilobytes(config.snap_size_limit_kb),
         digest_enabled: config.digest_enabled,
@@ -486,7 +487,7 @@ fn settings(config: &Config) -> Result<Settings, StartError> {
 /// What one shard may have in progress.
 fn outstanding_max(config: &Config) -> usize {
     let limit = config.global_outstanding_limit as usize;
-    let throttle = config.request_throttle_max_requests as usize;
+    let throttle = config.throttling.requests_max as usize;
     // Java holds requests back above the throttle's limit in steps of a tenth of a second; here
     // they are held back where all others are.
     let limit = match throttle.div_ceil(usize::from(shard_count())) {

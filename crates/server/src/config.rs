@@ -24,9 +24,9 @@ mod throttling;
 
 pub use error::{ConfigError, ExitCode, Origin};
 pub use flags::Flags;
+pub use throttling::Throttling;
 
 use membership::Membership;
-use ostler_node::limits::ThrottleSettings;
 use settings::Settings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -61,19 +61,8 @@ pub struct Config {
     pub max_cnxns: u32,
     /// Requests under way; at the limit the server stops reading from its clients.
     pub global_outstanding_limit: u32,
-    /// What the throttle of requests allows under way; 0 is no limit besides the one above.
-    pub request_throttle_max_requests: u32,
-    /// Whether a client whose request was held back for longer than its session lives is
-    /// disconnected.
-    pub stale_requests_dropped: bool,
-    /// A request that was held back for longer is refused; 0 is never.
-    pub throttled_op_wait_ms: u32,
-    /// How many sessions may be opened in a while.
-    pub connection_throttle: ThrottleSettings,
-    /// Longer requests are large; `None` knows no large requests.
-    pub large_request_threshold_bytes: Option<u32>,
-    /// Large requests under way, together.
-    pub large_requests_max_bytes: u32,
+    /// What slows clients down or turns them away.
+    pub throttling: Throttling,
     /// Greatest request and greatest node.
     pub jute_max_buffer_bytes: u32,
     /// What the server's own framing of a request may add on top of that.

@@ -4,10 +4,10 @@
 //!  fill_count tokens each fill_time ─► [ bucket, at most tokens_max ] ─► one request takes its price
 //! ```
 //!
-//! A client whose price is not in the bucket is turned away. On top of that requests are turned away
-//! at random: the probability rises while the bucket is found empty and falls while it is full, so
-//! that a crowd is thinned out before the bucket is dry. One bucket stands for all shards. It knows
-//! neither clients nor sessions.
+//! A client whose price is not in the bucket is turned away. On top of that clients are turned
+//! away at random: the probability rises while the bucket is found empty and falls while it is
+//! full, so that a crowd is thinned out before the bucket is dry. One bucket stands for all shards.
+//! It knows neither clients nor sessions.
 // Java: BlueThrottle; the steps, their order and their rounding are its.
 
 use crate::clock::Time;

@@ -1,8 +1,8 @@
 //! Answers that clients with the usual limit cannot take.
 //!
 //! A server sends whatever was asked for, as in Java; but a client drops a connection that brings a
-//! frame above its own `jute.maxbuffer`, connects again and asks again. Whoever looks for the reason
-//! should find a line in the server's log.
+//! frame above its own `jute.maxbuffer`, connects again and asks again. Whoever looks for the
+//! reason should find a line in the server's log.
 
 use alloc::borrow::ToOwned as _;
 use alloc::boxed::Box;

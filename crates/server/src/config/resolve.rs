@@ -49,7 +49,7 @@ pub(super) fn resolve(settings: &mut Settings, path: Option<&Path>) -> Result<Co
     config.tick_time_ms = tick_time_ms;
     config.min_session_timeout_ms = min_session_timeout_ms;
     config.max_session_timeout_ms = max_session_timeout_ms;
-    throttling::resolve(&mut config, settings);
+    config.throttling = throttling::resolve(settings);
     authentication::resolve(&mut config, settings)?;
     Ok(config)
 }
@@ -74,12 +74,7 @@ fn with_defaults(settings: &Settings) -> Config {
         max_client_cnxns: positive(settings, "maxClientCnxns"),
         max_cnxns: positive(settings, "zookeeper.maxCnxns"),
         global_outstanding_limit: positive(settings, "zookeeper.globalOutstandingLimit"),
-        request_throttle_max_requests: 0,
-        stale_requests_dropped: false,
-        throttled_op_wait_ms: 0,
-        connection_throttle: Default::default(),
-        large_request_threshold_bytes: None,
-        large_requests_max_bytes: 0,
+        throttling: Default::default(),
         jute_max_buffer_bytes,
         jute_max_buffer_extra_bytes: jute_extra_bytes(settings, jute_max_buffer_bytes),
         four_letter_whitelist: four_letter_whitelist(settings),

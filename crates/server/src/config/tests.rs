@@ -116,10 +116,10 @@ fn defaults() {
         "digest_auth_enabled: true",
         "digest_alg: \"SHA1\"",
         "super_digest: None",
-        "request_throttle_max_requests: 0",
+        "requests_max: 0",
         "stale_requests_dropped: false",
         "throttled_op_wait_ms: 0",
-        "connection_throttle: ThrottleSettings { tokens_max: 0, fill_time_ms: 1, fill_count: 1, \
+        "connections: ThrottleSettings { tokens_max: 0, fill_time_ms: 1, fill_count: 1, \
          freeze_time_ms: None, drop_increase_ppb: 20000000, drop_decrease_ppb: 2000000, \
          decrease_ratio_ppb: 0, weights: None",
         "large_request_threshold_bytes: None",
@@ -529,10 +529,7 @@ fn without_a_file() {
 #[test]
 fn throttles() {
     let throttle = |line: &'static str, field: &str| check_cfg(line, &Has(&[field]));
-    throttle(
-        "connection_throttle_tokens=7",
-        "connection_throttle: ThrottleSettings { tokens_max: 7",
-    );
+    throttle("connection_throttle_tokens=7", "connections: ThrottleSettings { tokens_max: 7");
     for (line, field) in [
         ("tokens=-7", "ThrottleSettings { tokens_max: 0"),
         ("fill_time=0", "fill_time_ms: 1"),
@@ -560,7 +557,7 @@ fn throttles() {
         ),
     ] {
         let line = format!("connection_throttle_{line}");
-        let field = field.replace("ThrottleSettings", "connection_throttle: ThrottleSettings");
+        let field = field.replace("ThrottleSettings", "connections: ThrottleSettings");
         check_cfg(line.leak(), &Has(&[&field]));
     }
     check_cfg(
@@ -581,7 +578,7 @@ fn requests_that_are_large_or_late() {
         ("largeRequestMaxBytes=1000", "large_requests_max_bytes: 1000"),
         ("largeRequestMaxBytes=-1", "large_requests_max_bytes: 104857600"),
         ("throttled_op_wait_time=50", "throttled_op_wait_ms: 50"),
-        ("request_throttle_max_requests=9", "request_throttle_max_requests: 9"),
+        ("request_throttle_max_requests=9", "requests_max: 9"),
         (
             "request_throttle_max_requests=9\nrequest_stale_latency_check=true",
             "stale_requests_dropped: true",

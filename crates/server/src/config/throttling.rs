@@ -1,23 +1,48 @@
 //! What slows clients down or turns them away: connection throttle, large and late requests.
 
-use super::Config;
 use super::settings::Settings;
 use ostler_node::limits::{PARTS_PER_BILLION, SessionWeights, ThrottleSettings};
 
-/// Fills in what the throttles go by.
-pub(super) fn resolve(config: &mut Config, settings: &mut Settings) {
-    config.connection_throttle = connection_throttle(settings);
-    let number = |name: &str| settings.number(name).unwrap_or_default();
+/// The bounds that are not kept by letting clients wait.
+#[derive(Clone, Debug, Default)]
+pub struct Throttling {
+    /// How many sessions may be opened in a while.
+    pub connections: ThrottleSettings,
+    /// Longer requests are large; `None` knows no large requests.
+    pub large_request_threshold_bytes: Option<u32>,
+    /// Large requests under way, together.
+    pub large_requests_max_bytes: u32,
+    /// Requests under way, besides `globalOutstandingLimit`; 0 is no limit.
+    pub requests_max: u32,
+    /// A request that was held back for longer is refused; 0 is never.
+    pub throttled_op_wait_ms: u32,
+    /// Whether a client whose request was held back for longer than its session lives is
+    /// disconnected.
+    pub stale_requests_dropped: bool,
+}
+
+/// What was set, put right.
+pub(super) fn resolve(settings: &mut Settings) -> Throttling {
+    let connections = connection_throttle(settings);
+    let unsigned = |name: &str| {
+        let number = settings.number(&format!("zookeeper.{name}"));
+        u32::try_from(number.unwrap_or_default()).unwrap_or(0)
+    };
+    let on = |name: &str| settings.bool(&format!("zookeeper.{name}"));
     // Java: ZooKeeperServer, where neither of the two means anything unless it is positive.
-    let threshold = u32::try_from(number("zookeeper.largeRequestThreshold")).ok();
-    config.large_request_threshold_bytes = threshold.filter(|bytes| *bytes > 0);
-    let max = u32::try_from(number("zookeeper.largeRequestMaxBytes")).ok();
-    config.large_requests_max_bytes = max.filter(|bytes| *bytes > 0).unwrap_or(100 << 20);
-    config.request_throttle_max_requests = unsigned(settings, "request_throttle_max_requests");
-    config.throttled_op_wait_ms = unsigned(settings, "throttled_op_wait_time");
-    config.stale_requests_dropped = config.request_throttle_max_requests > 0
-        && settings.bool("zookeeper.request_throttle_drop_stale")
-        && settings.bool("zookeeper.request_stale_latency_check");
+    let threshold_bytes = unsigned("largeRequestThreshold");
+    let max_bytes = unsigned("largeRequestMaxBytes");
+    let requests_max = unsigned("request_throttle_max_requests");
+    Throttling {
+        connections,
+        large_request_threshold_bytes: (threshold_bytes > 0).then_some(threshold_bytes),
+        large_requests_max_bytes: if max_bytes > 0 { max_bytes } else { 100 << 20 },
+        requests_max,
+        throttled_op_wait_ms: unsigned("throttled_op_wait_time"),
+        stale_requests_dropped: requests_max > 0
+            && on("request_throttle_drop_stale")
+            && on("request_stale_latency_check"),
+    }
 }
 
 // Java: BlueThrottle, which puts weights right in this order.
@@ -66,9 +91,4 @@ fn share(settings: &mut Settings, name: &str) -> u64 {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
     let parts = (share.clamp(0.0, 1.0) * PARTS_PER_BILLION as f64).round() as u64;
     parts
-}
-
-fn unsigned(settings: &Settings, name: &str) -> u32 {
-    let number = settings.number(&format!("zookeeper.{name}"));
-    u32::try_from(number.unwrap_or_default()).unwrap_or(0)
 }
