@@ -46,7 +46,16 @@ class Peer:
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def drop(self):
+        """Closes, and waits until the server has: it may find out late, and then take another
+        connection of the session for the one that ended."""
         if self.sock:
+            try:
+                self.sock.shutdown(socket.SHUT_WR)
+                self.sock.settimeout(2)
+                while self.sock.recv(1 << 20):
+                    pass
+            except OSError:
+                pass
             self.sock.close()
         self.sock = None
         self.queue.clear()

@@ -53,6 +53,7 @@ WIRE_ORDER = {"auth": ("type", "scheme", "auth")}
 NAME_OF = {opcode: name for name, (opcode, _, _) in OPERATIONS.items()}
 STAT = struct.Struct(">qqqqiiiqiiq")
 EVENTS = {1: "NodeCreated", 2: "NodeDeleted", 3: "NodeDataChanged", 4: "NodeChildrenChanged"}
+MULTI_READ = 22
 MULTI_END = struct.pack(">ibi", -1, 1, -1)
 
 
@@ -205,7 +206,7 @@ def read_reply(data, opcode, names):
     try:
         if xid == -1:
             text = f"zxid={names.zxid(zxid)} " + reader.event()
-        elif err == 0 and opcode in NAME_OF:
+        elif opcode in NAME_OF and (err == 0 or (opcode == MULTI_READ and reader.at < len(data))):
             text += " " + reader.body(opcode)
     except Malformed:
         reader.at = start

@@ -46,7 +46,8 @@ class Verdict:
     def differ(self, what, left, right):
         self.lines.append(what)
         for lines, sign, others in ((left, "apache", right), (right, "ostler", left)):
-            own = [line for line in lines if line not in others] or lines or ["nothing"]
+            own = [line for line in lines if line not in others]
+            own = own or ["in another order"] * (sorted(lines) == sorted(others)) or ["nothing more"]
             self.lines += [f"    {sign}  {line}" for line in own]
 
     def against_expectations(self, scenario, ostler):
