@@ -84,17 +84,21 @@ final class SharedRecipes {
     private void value() throws Exception {
         clients.step("SharedValue: of four that set the same version, one succeeds");
         List<SharedValue> values = new ArrayList<>();
+        List<VersionedValue<byte[]>> versions = new ArrayList<>();
         for (int i = 0; i < 4; i++) {
             SharedValue value =
                 new SharedValue(i % 2 == 0 ? one : two, root + "/value", data("start"));
             value.start();
             values.add(value);
+            versions.add(value.getVersionedValue());
+            equal("start", new String(value.getValue()));
         }
         List<Future<Boolean>> tries = new ArrayList<>();
-        for (SharedValue value : values) {
-            VersionedValue<byte[]> version = value.getVersionedValue();
-            equal("start", new String(version.getValue()));
-            tries.add(start(() -> value.trySetValue(version, data("" + values.indexOf(value)))));
+        for (int i = 0; i < values.size(); i++) {
+            SharedValue value = values.get(i);
+            VersionedValue<byte[]> version = versions.get(i);
+            byte[] name = data("" + i);
+            tries.add(start(() -> value.trySetValue(version, name)));
         }
         String winner = "";
         for (int i = 0; i < tries.size(); i++) {
