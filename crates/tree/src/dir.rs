@@ -122,6 +122,33 @@ impl<T: Clone> Dir<T> {
         iter
     }
 
+    /// Visits about `count` values, those under `from` first, ascending by hash. Returns the hash
+    /// to go on from, also in a later version of the map; `None` when there is nothing more.
+    pub(crate) fn visit(&self, from: u64, count: usize, each: &mut impl FnMut(&T)) -> Option<u64> {
+        let mut iter = Iter { arms: Vec::new(), slots: [].iter(), left: self.len() };
+        let mut dir = self;
+        let mut bits = from;
+        while let Self::Branch(_, arms) = dir {
+            let (next, behind) = arms[arm(bits)..].split_first().expect("three bits name an arm");
+            iter.arms.push(behind.iter());
+            (dir, bits) = (next, bits << BITS);
+        }
+        iter.enter(dir);
+        let (mut visited, mut last) = (0, from);
+        while let Some((hash, value)) = iter.next_entry() {
+            if hash < from {
+                continue;
+            }
+            // Values under equal hashes are not parted, or some would be visited again.
+            if visited >= count && hash != last {
+                return Some(hash);
+            }
+            each(value);
+            (visited, last) = (visited + 1, hash);
+        }
+        None
+    }
+
     /// Consumes the map and hands over the values that nobody else can reach any more.
     pub(crate) fn dissolve(self, each: &mut impl FnMut(T)) {
         match self {
@@ -323,6 +350,18 @@ pub(crate) struct Iter<'a, T> {
 }
 
 impl<'a, T: Clone> Iter<'a, T> {
+    fn next_entry(&mut self) -> Option<(u64, &'a T)> {
+        loop {
+            if let Some(Some((hash, value))) = self.slots.next() {
+                return Some((*hash, value));
+            }
+            match self.arms.last_mut()?.next() {
+                Some(dir) => self.enter(dir),
+                None => drop(self.arms.pop()),
+            }
+        }
+    }
+
     fn enter(&mut self, dir: &'a Dir<T>) {
         match dir {
             Dir::Branch(_, arms) => self.arms.push(arms.iter()),
@@ -335,16 +374,9 @@ impl<'a, T: Clone> Iterator for Iter<'a, T> {
     type Item = &'a T;
 
     fn next(&mut self) -> Option<&'a T> {
-        loop {
-            if let Some(Some((_, value))) = self.slots.next() {
-                self.left -= 1;
-                return Some(value);
-            }
-            match self.arms.last_mut()?.next() {
-                Some(dir) => self.enter(dir),
-                None => drop(self.arms.pop()),
-            }
-        }
+        let (_, value) = self.next_entry()?;
+        self.left -= 1;
+        Some(value)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -393,6 +425,15 @@ mod tests {
     /// Whether the hashes cannot be told apart by the bits that branches use.
     fn is_final(hashes: &[u64]) -> bool {
         hashes.iter().all(|hash| hash >> 1 == hashes[0] >> 1)
+    }
+
+    fn in_slices(dir: &Dir<Value>, count: usize) -> Vec<(u64, u16)> {
+        let (mut met, mut mark) = (Vec::new(), Some(0));
+        while let Some(from) = mark {
+            mark = dir.visit(from, count, &mut |value| met.push(**value));
+            assert!(mark.is_none_or(|mark| mark > from && met.len() >= count));
+        }
+        met
     }
 
     fn all(dir: &Dir<Value>) -> Vec<(u64, u16)> {
@@ -444,8 +485,11 @@ mod tests {
             kept.push((dir, model));
             for (dir, model) in kept {
                 check(&dir, true);
+                let mut sliced = in_slices(&dir, 5);
+                sliced.sort_unstable();
                 let mut all = all(&dir);
                 all.sort_unstable();
+                prop_assert_eq!(&sliced, &all);
                 prop_assert_eq!(all, model.into_keys().collect::<Vec<_>>());
             }
         }
@@ -462,6 +506,7 @@ mod tests {
             let old = dir.clone();
             check(&dir, true);
             assert_eq!(dir.len(), 1001);
+            assert_eq!(in_slices(&dir, 1).len(), 1001);
             for id in (0..1000).rev() {
                 assert_eq!(dir.find(hash, |value| value.1 == id).map(|v| v.1), Some(id));
                 assert!(dir.remove(hash, |value| value.1 == id).is_some());

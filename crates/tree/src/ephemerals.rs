@@ -37,8 +37,22 @@ impl PathSet {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
-        self.paths.iter().map(|path| str::from_utf8(&path.slice).expect("a path is made of a str"))
+        self.paths.iter().map(as_path)
     }
+
+    /// See [`Dir::visit`].
+    pub(crate) fn visit(
+        &self,
+        from: u64,
+        count: usize,
+        each: &mut impl FnMut(&str),
+    ) -> Option<u64> {
+        self.paths.visit(from, count, &mut |path| each(as_path(path)))
+    }
+}
+
+fn as_path(path: &ThinArc<(), u8>) -> &str {
+    str::from_utf8(&path.slice).expect("a path is made of a str")
 }
 
 /// The ephemerals of all sessions, also of sessions that are not in the session table.

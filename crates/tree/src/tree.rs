@@ -175,6 +175,23 @@ impl Tree {
         self.ttls.iter()
     }
 
+    /// The same in slices: calls `each` for about `count` paths from `mark` on, which is 0 at
+    /// first, and returns the next mark, `None` at the end. A mark holds for later trees too: what
+    /// was there all the time is met once.
+    pub fn visit_containers(
+        &self,
+        mark: u64,
+        count: usize,
+        mut each: impl FnMut(&str),
+    ) -> Option<u64> {
+        self.containers.visit(mark, count, &mut each)
+    }
+
+    /// [`Tree::ttls`] in slices; see [`Tree::visit_containers`].
+    pub fn visit_ttls(&self, mark: u64, count: usize, mut each: impl FnMut(&str)) -> Option<u64> {
+        self.ttls.visit(mark, count, &mut each)
+    }
+
     /// The list that a znode's number stands for. It is empty, so that it allows nothing, when a
     /// damaged snapshot did not say.
     #[must_use]

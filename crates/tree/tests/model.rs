@@ -357,6 +357,11 @@ fn check_indexes(tree: &Tree, model: &Model) {
     assert_eq!(tree.ephemeral_count(), owned.values().map(BTreeSet::len).sum::<usize>());
     let containers = model.of_kind(|kind| kind == Kind::Container);
     assert_eq!(tree.containers().collect::<BTreeSet<_>>(), containers);
+    let (mut visited, mut mark) = (Vec::new(), Some(0));
+    while let Some(from) = mark {
+        mark = tree.visit_containers(from, 2, |path| visited.push(path.to_owned()));
+    }
+    assert!(visited.iter().map(|path| &**path).eq(tree.containers()));
     let ttls = model.of_kind(|kind| matches!(kind, Kind::Ttl { .. }));
     assert_eq!(tree.ttls().collect::<BTreeSet<_>>(), ttls);
 

@@ -1,8 +1,8 @@
 //! The reaper: deletes containers that are empty again and znodes whose time to live is over.
 //!
-//! From time to time it makes a list of what can go, by the indexes of the tree, and then takes
-//! one path after the other, a little apart, so that a great many do not go at once. When a
-//! path's turn comes it is judged again by all that was proposed meanwhile: what was used again,
+//! From time to time it looks for what can go, by the indexes of the tree, a slice at a time so that
+//! nobody has to wait for it, and takes one path after the other, a little apart, so that a great
+//! many do not go at once. When a path's turn comes it is judged again by all that was proposed meanwhile: what was used again,
 //! or was deleted and is something else by now, stays. Its transactions are of session 0.
 //!
 //! It decides; the replica proposes.
@@ -25,20 +25,29 @@ pub(super) struct Reaper {
     takes_ttls: bool,
     next_look: Time,
     next_turn: Time,
-    /// Found at the last look, not yet taken.
+    /// Where the present look goes on.
+    look: Option<Look>,
+    /// Found by it, not yet taken.
     found: VecDeque<Box<str>>,
+}
+
+/// How far a look has come: which index, and its mark.
+#[derive(Clone, Copy, Debug)]
+enum Look {
+    Containers(u64),
+    Ttls(u64),
 }
 
 impl Reaper {
     /// The first look comes after one interval.
     pub(super) fn new(now: Time, rules: ReaperSettings, takes_ttls: bool) -> Self {
         let next_look = now + Span::from_millis(rules.interval_ms.max(1));
-        Self { rules, takes_ttls, next_look, next_turn: now, found: VecDeque::new() }
+        Self { rules, takes_ttls, next_look, next_turn: now, look: None, found: VecDeque::new() }
     }
 
-    /// When [`Reaper::next`] has something to do.
+    /// When [`Reaper::next`] has something to do; in the past while it is looking.
     pub(super) fn next_deadline(&self) -> Time {
-        if self.found.is_empty() { self.next_look } else { self.next_turn }
+        if self.found.is_empty() && self.look.is_none() { self.next_look } else { self.next_turn }
     }
 
     /// The path to delete now, if any. Looks are made at what was committed, the last word is with
@@ -48,7 +57,7 @@ impl Reaper {
             return None;
         }
         if self.found.is_empty() {
-            self.look(at, committed);
+            self.go_on_looking(at, committed);
         }
         while let Some(path) = self.found.pop_front() {
             if head.node(&path).is_some_and(|znode| self.is_due(znode, at.wall)) {
@@ -59,17 +68,35 @@ impl Reaper {
         None
     }
 
-    fn look(&mut self, at: Clock, tree: &Tree) {
+    /// Looks at one more slice, which is the first if no look is under way.
+    fn go_on_looking(&mut self, at: Clock, tree: &Tree) {
+        let look = self.look.unwrap_or_else(|| {
+            self.schedule_next_look(at.now);
+            Look::Containers(0)
+        });
+        let mut found = VecDeque::new();
+        let each = |path: &str| {
+            if tree.node(path).is_some_and(|znode| self.is_due(znode, at.wall)) {
+                found.push_back(path.into());
+            }
+        };
+        self.look = match look {
+            Look::Containers(mark) => match tree.visit_containers(mark, SLICE, each) {
+                Some(mark) => Some(Look::Containers(mark)),
+                None => self.takes_ttls.then_some(Look::Ttls(0)),
+            },
+            Look::Ttls(mark) => tree.visit_ttls(mark, SLICE, each).map(Look::Ttls),
+        };
+        self.found = found;
+    }
+
+    fn schedule_next_look(&mut self, now: Time) {
         let interval = Span::from_millis(self.rules.interval_ms.max(1));
         self.next_look = self.next_look + interval;
-        if self.next_look <= at.now {
-            // The machine slept, or the last list was long: no looks are made up for.
-            self.next_look = at.now + interval;
+        if self.next_look <= now {
+            // The machine slept, or the last look was long: none are made up for.
+            self.next_look = now + interval;
         }
-        let is_due = |path: &&str| tree.node(path).is_some_and(|znode| self.is_due(znode, at.wall));
-        let ttls = self.takes_ttls.then(|| tree.ttls()).into_iter().flatten();
-        let found = tree.containers().chain(ttls).filter(is_due).map(Into::into);
-        self.found = found.collect();
     }
 
     fn is_due(&self, znode: &Znode, wall: WallMs) -> bool {
@@ -87,9 +114,13 @@ impl Reaper {
     }
 }
 
+/// Paths that are looked at without anybody else getting a turn: a millisecond or less.
+const SLICE: usize = 1000;
+
 #[cfg(test)]
 mod tests {
     use alloc::boxed::Box;
+    use alloc::format;
     use alloc::vec::Vec;
 
     use ostler_tree::Tree;
@@ -122,7 +153,7 @@ mod tests {
         let rules = ReaperSettings { interval_ms: 1, ..rules };
         let mut reaper = Reaper::new(Time(0), rules, takes_ttls);
         let wall = WallMs(ms.cast_signed());
-        let mut taken: Vec<_> = (1..100)
+        let mut taken: Vec<_> = (1..200)
             .filter_map(|turn| {
                 reaper.next(Clock { now: Time::from_millis(turn), wall }, tree, tree)
             })
@@ -176,9 +207,12 @@ mod tests {
             (reaper.next(at, &tree, head).is_some(), reaper.next_deadline().millis())
         };
         assert_eq!(next(60_499, &tree), (false, 60_500));
+        // First it looks at the containers; the deadline is in the past until the look is over.
+        assert_eq!(next(60_500, &tree), (false, 500));
         assert_eq!(next(60_500, &tree), (true, 60_510));
         assert_eq!(next(60_509, &tree), (false, 60_510));
         assert_eq!(next(60_510, &tree), (true, 120_500));
+        assert_eq!(next(120_500, &tree), (false, 60_520));
         assert_eq!(next(120_500, &tree), (true, 120_510));
         let mut head = tree.clone();
         for path in ["/a", "/b"] {
@@ -186,6 +220,29 @@ mod tests {
             create(&mut head, path, PLAIN);
         }
         assert_eq!(next(120_510, &head), (false, 180_500));
+        assert_eq!(next(999_999, &head), (false, 120_510));
         assert_eq!(next(999_999, &head), (false, 1_059_999));
+    }
+
+    #[test]
+    fn a_long_look_is_taken_in_slices() {
+        let mut tree = Tree::fresh(1);
+        let count = 3 * super::SLICE;
+        for i in 0..count {
+            create(&mut tree, &format!("/container-{i}"), CreateKind::Container);
+        }
+        let used = "/container-7";
+        create(&mut tree, "/container-7/a", PLAIN);
+        delete(&mut tree, "/container-7/a");
+        let rules = ReaperSettings { per_minute: u64::MAX, ..QUICK };
+        let mut reaper = Reaper::new(Time(0), rules, false);
+        let at = Clock { now: Time::from_millis(60_000), wall: WallMs(0) };
+        let mut turns = Vec::new();
+        while reaper.next_deadline() <= at.now {
+            turns.push(reaper.next(at, &tree, &tree));
+        }
+        assert!((3..=4).contains(&turns.len()), "{turns:?}");
+        let taken: Vec<_> = turns.into_iter().flatten().collect();
+        assert_eq!(taken, [used.into()]);
     }
 }
