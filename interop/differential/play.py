@@ -19,6 +19,8 @@ from script import Words, split_words
 SUPER = ("super", "admin")
 READS = {"exists", "getData", "getACL", "getChildren", "getChildren2", "ping", "checkWatches",
          "getEphemerals", "getAllChildrenNumber", "whoAmI", "multiRead", "addWatch", "auth", "sync"}
+# What ends a connection or may be answered before earlier requests waits for their answers.
+OVERTAKING = {"auth", "sasl", "op", "check", "connect", "disconnect"}
 WATCHING = {"exists", "getData", "getChildren", "getChildren2", "addWatch", "setWatches",
             "setWatches2"}
 
@@ -154,6 +156,9 @@ class Play:
         peer = self.peer(name.rstrip("+"))
         self.words.last_zxid = max([self.names.base] + [p.last_zxid for p in self.peers.values()])
         self.expiring = action in ("sleep", "waitclosed")
+        if action in OVERTAKING and peer.is_open:
+            peer.flush()
+            peer.drain()
         perform = getattr(self, "do_" + action.replace("4lw", "word"), None)
         if perform:
             perform(peer, rest)
