@@ -43,6 +43,7 @@ const ATTACKS: &[fn(&str)] = &[
     send_half_frames,
     claim_lengths,
     flood_reads,
+    flood_reads_behind_a_write,
     flood_writes,
     connect_and_reset,
     flood_words,
@@ -306,6 +307,17 @@ fn claim_lengths(address: &str) {
 /// Nobody reads the answers, so the server stops reading.
 fn flood_reads(address: &str) {
     let requests = vec![get_data("/big", false); 1000];
+    for _ in 0..3 {
+        let mut stream = session(address).into_stream();
+        let sent = pour(&mut stream, &frames(&requests), FLOOD_MAX_BYTES);
+        assert!(sent < FLOOD_MAX_BYTES, "the server reads on without being read");
+    }
+}
+
+/// The same while the first of them, a write, keeps the others waiting.
+fn flood_reads_behind_a_write(address: &str) {
+    let mut requests = vec![set_data("/flood", b"first of all")];
+    requests.resize(4000, get_data("/big", false));
     for _ in 0..3 {
         let mut stream = session(address).into_stream();
         let sent = pour(&mut stream, &frames(&requests), FLOOD_MAX_BYTES);

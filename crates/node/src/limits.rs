@@ -216,6 +216,15 @@ pub const WAITING_PER_CONNECTION_MAX_BYTES: usize = 4 << 20;
 /// Bytes of unsent replies and events of one connection before the shard stops reading from it.
 pub const UNSENT_PER_CONNECTION_MAX_BYTES: usize = 4 << 20;
 
+/// The shortest answer that is put off when a connection has no room for it, rather than encoded.
+pub const LATE_ANSWER_MIN_BYTES: usize = 4 << 10;
+
+/// So much of the answers that were put off is encoded at once when there is room again.
+pub const ENCODED_AT_ONCE_BYTES: usize = 1 << 20;
+
+/// The longest answer to a multiRead, whose parts can name the same data many times.
+pub const MULTI_READ_ANSWER_MAX_BYTES: usize = 64 << 20;
+
 /// Bytes of unsent output of one connection, most of it events, before it is given up.
 ///
 /// A persistent watch fires as often as others write, whether its client reads or not.

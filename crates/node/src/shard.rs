@@ -11,6 +11,7 @@
 mod admission;
 mod conn;
 mod events;
+mod late;
 mod long_answers;
 mod read;
 mod report;
@@ -73,7 +74,8 @@ pub enum ShardInput<'i> {
 /// What the driver has to do, in this order.
 #[derive(Debug)]
 pub enum ShardEffect {
-    /// There is output for the connection; said once until all of it was sent.
+    /// There is output for the connection; said once until all that [`Shard::unsent`] shows was
+    /// sent, and then again if there is more.
     Output(ConnId),
     /// Close the connection as soon as its output is written, and say [`ShardInput::Closed`].
     Close(ConnId),
@@ -205,6 +207,12 @@ impl Shard {
                 buffer.clear();
                 self.spare_buffers.push(buffer);
             }
+        }
+        if let Some(mut conn) = self.take(id) {
+            if conn.output.is_empty() && !conn.late.is_empty() {
+                self.encode_late(&mut conn);
+            }
+            self.put_back(conn, out);
         }
         if self.conn(id).is_some_and(|conn| conn.paused) {
             self.go_on(at, id, out);
@@ -506,12 +514,12 @@ impl Shard {
     fn refuse(&mut self, at: Clock, conn: &mut Conn, body: &[u8], since: Time) {
         let header = RequestHeader::read(&mut Reader::new(body));
         let header = header.expect("it was read when the frame came");
-        let before = conn.output.len();
+        let before = conn.tail().len();
         let zxid = self.view.last_zxid();
         conn.reply(header.xid, zxid, ErrorCode::THROTTLED_OP);
         let op = OpCode::from_number(header.op_number).map_or("NA", OpCode::short_name);
         conn.answered(at, since, op, (header.xid, zxid));
-        self.count_answer(at, since, conn.output.len() - before);
+        self.count_answer(at, since, conn.tail().len() - before);
     }
 
     /// Answers a frame that is no write: it is the oldest that has no answer.
@@ -524,7 +532,7 @@ impl Shard {
         out: &mut Vec<ShardEffect>,
     ) {
         self.borrow_buffer(conn);
-        let before = conn.output.len();
+        let before = conn.tail().len();
         let mut from = Reader::new(body);
         let header = RequestHeader::read(&mut from).expect("it was read when the frame came");
         let op = OpCode::from_number(header.op_number).filter(|op| is_served(*op));
@@ -550,7 +558,7 @@ impl Shard {
         }
         let zxid = self.view.last_zxid();
         conn.answered(at, since, op.short_name(), (header.xid, zxid));
-        let bytes = conn.output.len() - before;
+        let bytes = conn.tail().len() - before;
         self.count_answer(at, since, bytes);
         self.note_length(conn, bytes - frame::PREFIX_BYTES, || {
             path_of(&ClientRequest::decode(op, from.rest()).ok()?)

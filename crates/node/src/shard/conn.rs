@@ -14,6 +14,7 @@ use ostler_wire::op::OpCode;
 use ostler_wire::reply::ReplyHeader;
 
 use super::admission::LargeRequest;
+use super::late::Late;
 use crate::clock::{Clock, Time};
 use crate::limits::{
     PENDING_PER_CONNECTION_MAX, UNSENT_PER_CONNECTION_MAX_BYTES, WAITING_PER_CONNECTION_MAX_BYTES,
@@ -76,6 +77,8 @@ pub(super) struct Conn {
     /// Encoded and not yet written to the socket, from `unsent_start` on.
     pub(super) output: Vec<u8>,
     pub(super) unsent_start: usize,
+    /// What leaves behind `output`. Invariant: empty if `output` is.
+    pub(super) late: VecDeque<Late>,
     /// Whether the driver already knows that there is output.
     pub(super) output_announced: bool,
     /// Whether reading has stopped until something that it owes or is owed goes away.
@@ -143,6 +146,7 @@ impl Conn {
             waiting_bytes: 0,
             output: Vec::new(),
             unsent_start: 0,
+            late: VecDeque::new(),
             output_announced: false,
             paused: false,
             held_since: None,
@@ -159,7 +163,22 @@ impl Conn {
         matches!(self.state, State::New | State::Open)
             && self.pending.len() < PENDING_PER_CONNECTION_MAX
             && self.waiting_bytes < WAITING_PER_CONNECTION_MAX_BYTES
-            && self.output.len() - self.unsent_start < UNSENT_PER_CONNECTION_MAX_BYTES
+            && self.late.is_empty()
+            && self.unsent_bytes() < UNSENT_PER_CONNECTION_MAX_BYTES
+    }
+
+    /// Bytes that are encoded and were not sent yet.
+    pub(super) fn unsent_bytes(&self) -> usize {
+        let behind: usize = self.late.iter().map(|late| late.behind.len()).sum();
+        self.output.len() - self.unsent_start + behind
+    }
+
+    /// Where new output goes: behind everything.
+    pub(super) fn tail(&mut self) -> &mut Vec<u8> {
+        match self.late.back_mut() {
+            Some(late) => &mut late.behind,
+            None => &mut self.output,
+        }
     }
 
     /// Lets a request wait for the answers before it.
@@ -190,7 +209,7 @@ impl Conn {
 
     /// Queues a reply: header, and what `body` writes.
     pub(super) fn reply_with(&mut self, header: ReplyHeader, body: impl FnOnce(&mut Vec<u8>)) {
-        frame::put(&mut self.output, |out| {
+        frame::put(self.tail(), |out| {
             header.write(out);
             body(out);
         });

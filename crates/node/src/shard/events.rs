@@ -32,7 +32,7 @@ impl Shard {
         for id in core::mem::take(&mut self.answered) {
             let Some(mut conn) = self.take(id) else { continue };
             while let Some(waiting) = conn.next_waiting() {
-                self.serve(at, &mut conn, &waiting, out);
+                self.serve_in_turn(at, &mut conn, waiting, out);
             }
             let opened = conn.state == State::Open && !conn.input.is_empty() && !conn.paused;
             if opened {
@@ -88,13 +88,13 @@ impl Shard {
             if conn.state != State::Open || told.contains(slot) || !may_read {
                 continue;
             }
-            frame::put(&mut conn.output, |out| {
+            frame::put(conn.tail(), |out| {
                 WatcherEvent::write_notification(zxid, event_type, path, out);
             });
             conn.stats.sent += 1;
             self.counters.packets_sent += 1;
             announce_output(conn, out);
-            if conn.output.len() - conn.unsent_start > UNSENT_EVENTS_MAX_BYTES {
+            if conn.unsent_bytes() > UNSENT_EVENTS_MAX_BYTES {
                 close(conn, out);
             }
         }
@@ -184,11 +184,11 @@ impl Shard {
         let Some(mut conn) = self.take(reply.to.conn) else { return };
         if let Some(Pending::Ordered { since, op, .. }) = conn.pending.pop_front() {
             self.borrow_buffer(&mut conn);
-            let before = conn.output.len();
+            let before = conn.tail().len();
             let header = ReplyHeader { xid: reply.xid, zxid: reply.zxid, err: reply.err };
             conn.reply_with(header, |out| write_body(&reply.body, out));
             conn.answered(at, since, op.short_name(), (reply.xid, reply.zxid));
-            let bytes = conn.output.len() - before;
+            let bytes = conn.tail().len() - before;
             self.count_answer(at, since, bytes);
             self.note_length(&conn, bytes - frame::PREFIX_BYTES, || None);
             if matches!(conn.pending.front(), Some(Pending::Waiting(_))) {

@@ -15,7 +15,7 @@ use ostler_wire::{frame, ids::Xid};
 use super::conn::Conn;
 use super::watches::{Mode, Table, Watches};
 use crate::auth;
-use crate::limits::AuthSettings;
+use crate::limits::{AuthSettings, MULTI_READ_ANSWER_MAX_BYTES};
 use crate::messages::Ids;
 
 /// What reading needs besides the connection.
@@ -161,10 +161,22 @@ impl Reading<'_> {
 
     /// Answers each part for itself; watch flags inside do nothing.
     fn multi_read(&self, conn: &mut Conn, xid: Xid, parts: &[Request<'_>]) -> ReadResult {
-        let results: Vec<_> = parts
-            .iter()
-            .map(|part| self.part(conn, part).unwrap_or_else(OpResult::Error))
-            .collect();
+        let mut results = Vec::with_capacity(parts.len());
+        let mut bytes = 0;
+        for part in parts {
+            let result = self.part(conn, part).unwrap_or_else(OpResult::Error);
+            bytes += match &result {
+                OpResult::Data { data, .. } => data.as_ref().map_or(0, Vec::len),
+                OpResult::Children(names) => {
+                    names.iter().map(|name| size_of::<String>() + name.len()).sum()
+                }
+                _ => 0,
+            };
+            if bytes > MULTI_READ_ANSWER_MAX_BYTES {
+                return Err(ErrorCode::SYSTEM_ERROR);
+            }
+            results.push(result);
+        }
         conn.reply_with(self.ok(xid), |out| OpResult::write_all(&results, out));
         Ok(())
     }
@@ -229,7 +241,7 @@ pub(super) type ReadResult = Result<(), ErrorCode>;
 
 /// An event for something that happened while the client was away: without a zxid, unfiltered.
 pub(super) fn catch_up(conn: &mut Conn, event_type: EventType, path: &str) {
-    frame::put(&mut conn.output, |out| {
+    frame::put(conn.tail(), |out| {
         WatcherEvent::write_notification(Zxid::NONE, event_type, path, out);
     });
     conn.stats.sent += 1;

@@ -9,6 +9,7 @@ mod common;
 #[path = "../random/workload.rs"]
 mod workload;
 
+mod late;
 mod scene;
 
 use std::fs;
