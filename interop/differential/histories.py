@@ -30,9 +30,11 @@ WEIGHTS = {
     "removeWatches": 4, "setWatches": 2, "setWatches2": 2, "addWatch": 6, "getEphemerals": 2,
     "getAllChildrenNumber": 2, "whoAmI": 1, "reconfig": 1, "sasl": 1, "auth": 2, "connect": 3,
     "disconnect": 1, "closeSession": 2, "broken": 1, "unknown": 0.3, "ahead": 0.3,
+    "flipped": 2,
 }
 # Not sent behind unanswered requests: they may overtake these, or end the connection.
-ALONE = ("auth", "sasl", "disconnect", "closeSession", "broken", "whoAmI", "unknown", "ahead")
+ALONE = ("auth", "sasl", "disconnect", "closeSession", "broken", "whoAmI", "unknown", "ahead",
+         "flipped")
 LEANINGS = (
     {},
     {"setACL": 25, "auth": 10, "getACL": 8, "create": 20},
@@ -195,6 +197,16 @@ class History:
             return "multi end=none create ~/x"
         line = self.make_setWatches() if kind == "setWatches" else self.operation(kind)
         return f"{line} cut={self.random.randrange(8)}"
+
+    def make_flipped(self):
+        """A request with some bits the other way round. Not createTTL, which can end Apache."""
+        kind = self.random.choice(["create", "create2", "delete", "setData", "setACL", "exists",
+                                   "getData", "addWatch", "setWatches", "setWatches2", "multi",
+                                   "multiRead", "removeWatches", "createContainer"])
+        make = getattr(self, "make_" + kind, None)
+        flips = ",".join(f"{self.random.randrange(90)}:{1 << self.random.randrange(8)}"
+                         for _ in range(self.random.choice([1, 1, 2])))
+        return f"{make() if make else self.operation(kind)} flip={flips}"
 
     def make_quota(self):
         path = self.random.choice(QUOTAS)

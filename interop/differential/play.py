@@ -193,6 +193,11 @@ class Play:
         body = write_body(name, values)
         if "cut" in options:
             body = body[: int(options["cut"])]
+        for flip in filter(None, options.get("flip", "").split(",")):
+            at, _, mask = flip.partition(":")
+            if body:
+                at = int(at) % len(body)
+                body = body[:at] + bytes([body[at] ^ int(mask)]) + body[at + 1:]
         body += bytes.fromhex(options.get("extra", ""))
         if "xid" in options:
             xid = int(options["xid"], 0)
@@ -235,6 +240,10 @@ class Play:
         try:
             peer.open()
             return True
+        except (BrokenPipeError, ConnectionResetError):
+            # The server accepted it and ended it before this end looked.
+            peer.note("closed")
+            return False
         except OSError as error:
             peer.note(f"cannot connect: {type(error).__name__}")
             return False

@@ -25,7 +25,7 @@ from pathlib import Path
 from records import NAME_OF, OPERATIONS, Malformed, fields_of
 
 WORD = re.compile(r'(?:[A-Za-z]+=)?"(?:[^"\\]|\\.)*"|\S+')
-OPTIONS = ("xid", "cut", "extra", "as", "end")
+OPTIONS = ("xid", "cut", "extra", "as", "end", "flip")
 PERMS = {"r": 1, "w": 2, "c": 4, "d": 8, "a": 16}
 
 
@@ -219,9 +219,10 @@ class Words:
 
     def multi(self, name, words):
         options, ops, part = {}, [], []
-        # A cut is of the whole body, wherever it is written.
-        options |= {"cut": word[4:] for word in words if word.startswith("cut=")}
-        words = [word for word in words if not word.startswith("cut=")]
+        # Cuts and flips are of the whole body, wherever they are written.
+        whole = [word for word in words if word.startswith(("cut=", "flip="))]
+        options |= dict(word.split("=") for word in whole)
+        words = [word for word in words if word not in whole]
         while words and words[0].partition("=")[0] in OPTIONS:
             key, _, value = words.pop(0).partition("=")
             options[key] = value
