@@ -141,10 +141,12 @@ pub(crate) fn prepare(stream: &TcpStream, keep_alive: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Resets a connection that exceeds a limit: it gets no bytes, and leaves nothing behind here.
+/// Ends a connection that exceeds a limit: it gets no bytes, and leaves nothing behind here.
+// Java: NIOServerCnxnFactory.fastCloseSock; the client sees an end, and a reset behind it.
 pub(crate) fn reset(stream: TcpStream, remote: SocketAddr, reason: &str) {
     tracing::warn!("connection from {remote} refused: {reason}");
     let _ = sockopt::set_socket_linger(&stream, Some(std::time::Duration::ZERO));
+    let _ = stream.shutdown(std::net::Shutdown::Write);
     drop(stream);
 }
 
