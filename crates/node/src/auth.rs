@@ -4,6 +4,7 @@
 //! claim by itself. Of `sasl` and `x509` there is what concerns ACLs; no client can log in by them
 //! yet. The ids belong to the connection; a request is judged by the ids of the moment it was read.
 
+mod id_order;
 mod network;
 mod x509_name;
 
@@ -18,6 +19,7 @@ use ostler_wire::error::ErrorCode;
 use sha1::Digest as _;
 
 use crate::limits::AuthSettings;
+use id_order::in_table_order;
 use network::Network;
 use x509_name::is_distinguished_name;
 
@@ -212,7 +214,8 @@ fn check_entry(
     let scheme = entry.scheme.as_deref().ok_or(ErrorCode::INVALID_ACL)?;
     if scheme == "auth" {
         let before = list.len();
-        let authenticated = ids.iter().filter(|id| AUTHENTICATING.contains(&&*id.scheme));
+        let authenticated = in_table_order(ids).into_iter();
+        let authenticated = authenticated.filter(|id| AUTHENTICATING.contains(&&*id.scheme));
         list.extend(authenticated.map(|id| Acl { perms: entry.perms, id: id.clone() }));
         return if list.len() > before { Ok(()) } else { Err(ErrorCode::INVALID_ACL) };
     }
