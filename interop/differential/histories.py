@@ -268,6 +268,9 @@ class Search:
         self.pair = run.start((CONFIG, PROPERTIES))
 
     def verdict(self, scenario):
+        for server in self.pair:
+            if not server.is_alive():
+                print(f"  {server.kind} ended with {server.process.poll()}: {server.log_end()}")
         if not all(server.is_alive() for server in self.pair):
             for server in self.pair:
                 server.stop()

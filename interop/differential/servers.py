@@ -66,7 +66,11 @@ class Server:
             if self.serves():
                 return
             time.sleep(0.05)
-        raise RuntimeError(f"{self.kind} does not serve:\n" + self.log.read_text()[-3000:])
+        raise RuntimeError(f"{self.kind} does not serve (exit code {self.process.poll()}):\n"
+                           + self.log_end())
+
+    def log_end(self):
+        return self.log.read_text(errors="replace")[-3000:]
 
     def serves(self):
         """Whether a session can be made; an open port is not enough."""
