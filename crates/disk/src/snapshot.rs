@@ -58,10 +58,22 @@ pub fn write_snapshot<D: Disk>(
     tree: &Tree,
     options: &SnapshotOptions,
 ) -> io::Result<PathBuf> {
+    write_snapshot_beside(disk, dir, tree, options, &mut || {})
+}
+
+/// The same beside work that matters more: `give_way` is called every few dozen microseconds of
+/// work and may take its time.
+pub fn write_snapshot_beside<D: Disk>(
+    disk: &D,
+    dir: &Path,
+    tree: &Tree,
+    options: &SnapshotOptions,
+    give_way: &mut dyn FnMut(),
+) -> io::Result<PathBuf> {
     let name = names::snapshot_name(tree.last_zxid(), options.compression);
     let path = dir.join(&name);
     let unfinished = dir.join(name + ".tmp");
-    let written = write_file(disk, &unfinished, tree, options)
+    let written = write_file(disk, &unfinished, tree, options, give_way)
         .and_then(|()| disk.rename(&unfinished, &path))
         .and_then(|()| disk.sync_dir(dir));
     if let Err(error) = written {
@@ -79,12 +91,18 @@ fn write_file<D: Disk>(
     path: &Path,
     tree: &Tree,
     options: &SnapshotOptions,
+    give_way: &mut dyn FnMut(),
 ) -> io::Result<()> {
     let file = FileWriter { file: disk.create(path)?, end: 0, synced: 0 };
     let mut out = SealedWriter::new(Compressor::new(options.compression, file)?);
     put_tables(tree, &mut out.buffer);
     let mut walk = tree.walk();
+    let mut written: u64 = 0;
     while let Some((path, znode)) = walk.next() {
+        written += 1;
+        if written.is_multiple_of(GIVE_WAY_ZNODES) {
+            give_way();
+        }
         out.buffer.put_string(path);
         out.buffer.put_buffer(znode.data());
         out.buffer.put_long(znode.acl_id().file_id());
@@ -185,6 +203,9 @@ pub(crate) const HEADER: [u8; 16] = *b"ZKSN\0\0\0\x02\xff\xff\xff\xff\xff\xff\xf
 /// The string that ends the nodes and every seal.
 pub(crate) const END_MARK: [u8; 5] = *b"\0\0\0\x01/";
 
-const DRAIN_BYTES: usize = 256 << 10;
+const DRAIN_BYTES: usize = 64 << 10;
 
-const SYNC_STEP_BYTES: u64 = 8 << 20;
+const SYNC_STEP_BYTES: u64 = 1 << 20;
+
+/// So many znodes take some dozen microseconds.
+const GIVE_WAY_ZNODES: u64 = 64;

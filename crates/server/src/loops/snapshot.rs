@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use ostler_disk::disk::Disk;
 use ostler_disk::purge::purge;
-use ostler_disk::snapshot::{SnapshotOptions, write_snapshot};
+use ostler_disk::snapshot::{SnapshotOptions, write_snapshot_beside};
 use ostler_tree::Tree;
 
 use crate::mail::{ReplicaMail, SnapshotMail};
@@ -54,7 +54,17 @@ impl<D: Disk> SnapshotLoop<D> {
 
     fn write(&self, tree: &Tree) {
         let start = Instant::now();
-        let written = write_snapshot(&self.disk, &self.snap_dir, tree, &self.options);
+        let mut worked_since = Instant::now();
+        let mut give_way = || {
+            if worked_since.elapsed() >= WORK_AT_A_TIME {
+                // The scheduler lets even the least of threads finish its slice, and that is
+                // longer than a write may take.
+                std::thread::park_timeout(REST);
+                worked_since = Instant::now();
+            }
+        };
+        let (disk, dir) = (&self.disk, &self.snap_dir);
+        let written = write_snapshot_beside(disk, dir, tree, &self.options, &mut give_way);
         match written {
             Ok(path) => tracing::info!(
                 "snapshot of {} znodes written to {} in {} ms",
@@ -90,3 +100,7 @@ fn yield_to_others() {
 
 /// As far back as there is.
 const NICENESS: i32 = 19;
+
+/// How long a snapshot keeps a core to itself, and how long it then leaves it to others.
+const WORK_AT_A_TIME: Duration = Duration::from_micros(100);
+const REST: Duration = Duration::from_micros(100);
