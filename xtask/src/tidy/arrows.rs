@@ -15,6 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ostler-tree", &["ostler-wire"]),
     ("ostler-zab", &["ostler-wire"]),
     ("ostler-node", &["ostler-wire", "ostler-tree", "ostler-zab"]),
+    ("ostler-node-fuzz", &["ostler-wire", "ostler-tree", "ostler-node"]),
     ("ostler-disk", &["ostler-wire", "ostler-tree"]),
     ("ostler-client", &["ostler-wire"]),
     ("ostler-server", &["ostler-wire", "ostler-tree", "ostler-zab", "ostler-node", "ostler-disk"]),

@@ -15,9 +15,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use ostler_node::clock::Span;
-use ostler_node::limits::{
-    PENDING_PER_CONNECTION_MAX, Settings, UNSENT_EVENTS_MAX_BYTES, UNSENT_PER_CONNECTION_MAX_BYTES,
-};
+use ostler_node::limits::{PENDING_PER_CONNECTION_MAX, Settings, UNSENT_PER_CONNECTION_MAX_BYTES};
 use ostler_node::rng::Rng;
 use ostler_tree::Tree;
 use ostler_wire::acl::{AclEntry, Perms};
@@ -472,7 +470,6 @@ impl<'s> Scene<'s> {
     fn check_bounds(&self) {
         let settings = &self.world.settings;
         let answer_max = UNSENT_PER_CONNECTION_MAX_BYTES + SENT_MAX_BYTES;
-        const { assert!(UNSENT_PER_CONNECTION_MAX_BYTES + SENT_MAX_BYTES < UNSENT_EVENTS_MAX_BYTES) }
         for shard in &self.world.shards {
             let report = shard.report(false);
             assert!(report.outstanding <= settings.outstanding_max, "{}", report.outstanding);
