@@ -55,7 +55,7 @@ class Run:
 
         def one(server):
             server.wait_serving()
-            return [play(server.address, scenario, f"/s{first + at}")
+            return [play(server, scenario, f"/s{first + at}")
                     for at, scenario in enumerate(scenarios)]
         return tuple(self.pool.map(one, pair))
 

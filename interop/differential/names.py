@@ -41,15 +41,16 @@ class Names:
     def owner(self, value):
         return self.sessions.get(value, str(value))
 
-    def times(self, ctime, mtime, same):
-        """`same`: mtime was given by the same transaction."""
-        def age(value):
-            if value == 0:
-                return "0"
-            # The clocks are the same machine's; a second covers steps between them.
-            return "now" if self.started_ms - 1000 <= value <= time.time() * 1000 + 1000 else "old"
-        order = ctime == mtime if same else ctime <= mtime
-        return f"ctime={age(ctime)} mtime={age(mtime)}" + ("" if order else " out of order")
+    def times(self, czxid, mzxid, ctime, mtime):
+        """Both times as far as they are known: given in this scenario or before it, or never."""
+        def age(value, zxid):
+            if value == 0 or zxid < self.base:
+                return "0" if value == 0 else "old"
+            # The clocks are the same machine's; no scenario takes a minute.
+            return "now" if abs(value - self.started_ms) < 60_000 else f"wrong {value}"
+        order = ctime == mtime if czxid == mzxid else ctime <= mtime
+        shown = f"ctime={age(ctime, czxid)} mtime={age(mtime, mzxid)}"
+        return shown if order else shown + " out of order"
 
     def data(self, value):
         if value is None:

@@ -93,9 +93,9 @@ class Admin:
 class Play:
     """One run of one scenario."""
 
-    def __init__(self, address, root):
-        self.address = address
-        self.admin = Admin(address, root)
+    def __init__(self, server, root):
+        self.server, self.address = server, server.address
+        self.admin = Admin(self.address, root)
         self.names = Names(root, self.admin.make_root())
         self.words = Words(self.names)
         self.peers, self.trace, self.expiring = {}, [], False
@@ -253,6 +253,17 @@ class Play:
             peer.take_waiting()
         peer.drop()
 
+    def do_restart(self, _, words):
+        """Kills the server and starts it again, with the given settings beside the old ones."""
+        self.admin.peer.close_session()
+        for peer in self.peers.values():
+            peer.take_waiting() if peer.is_open else None
+        self.server.restart(words)
+        for peer in self.peers.values():
+            peer.drop()
+        if not self.admin.connect():
+            raise OSError("no session after the restart")
+
     def do_sleep(self, peer, words):
         time.sleep(int(words[0]) / 1000)
 
@@ -308,11 +319,11 @@ class Play:
         peer.ask(xid, int(words[0]), body)
 
 
-def play(address, scenario, root):
+def play(server, scenario, root):
     """The records of a scenario on a server; the last line tells of a server that is gone."""
     run = None
     try:
-        run = Play(address, root)
+        run = Play(server, root)
         records = run.run(scenario)
         run.finish()
         return records

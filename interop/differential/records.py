@@ -167,7 +167,7 @@ class Reader:
         (czxid, mzxid, ctime, mtime, version, cversion, aversion, owner, length, children,
          pzxid) = STAT.unpack(self.take(STAT.size))
         zxid = self.names.zxid
-        times = self.names.times(ctime, mtime, czxid == mzxid)
+        times = self.names.times(czxid, mzxid, ctime, mtime)
         return (f"(c={zxid(czxid)} m={zxid(mzxid)} p={zxid(pzxid)} {times} v={version} "
                 f"cv={cversion} av={aversion} owner={self.names.owner(owner)} len={length} "
                 f"kids={children})")

@@ -40,23 +40,46 @@ class Server:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.address = free.getsockname()
-        settings = BASE | {"dataDir": str(self.directory / "data"),
-                           "clientPort": str(self.address[1])}
-        settings |= dict(item.partition("=")[::2] for item in config)
+        self.settings = BASE | {"dataDir": str(self.directory / "data"),
+                                "clientPort": str(self.address[1])}
         (self.directory / "data").mkdir()
         file = self.directory / "zoo.cfg"
-        file.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
         flags = ["-Dzookeeper.DigestAuthenticationProvider.superDigest="
                  + digest_id(":".join(SUPER))]
         # Those of the scenarios come later, and win.
         flags += [f"-D{item}" for item in properties]
         # Apache's script takes the file first.
         java = Path(command[0]).name == "apache"
-        arguments = [str(file), *JAVA, *flags] if java else [*flags, str(file)]
+        self.command = command + ([str(file), *JAVA, *flags] if java else [*flags, str(file)])
         self.log = self.directory / "log"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(command + arguments, stdout=log, stderr=log,
+        self.start(config)
+
+    def start(self, config):
+        """Starts the process with these settings beside those of before."""
+        self.settings |= dict(item.partition("=")[::2] for item in config)
+        lines = [f"{key}={value}\n" for key, value in self.settings.items()]
+        (self.directory / "zoo.cfg").write_text("".join(lines))
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log,
                                             start_new_session=True)
+
+    def restart(self, config):
+        """Kills the process and starts it on what it left; makes no session, as those are logged."""
+        self.stop()
+        self.start(config)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                with socket.create_connection(self.address, timeout=2) as sock:
+                    sock.sendall(b"srvr")
+                    text = b""
+                    while data := sock.recv(65536):
+                        text += data
+                if b"Mode: " in text:
+                    return
+            except OSError:
+                pass
+            time.sleep(0.05)
 
     def wait_serving(self, seconds=60):
         deadline = time.monotonic() + seconds
