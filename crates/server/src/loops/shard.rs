@@ -332,8 +332,8 @@ impl ShardLoop {
         let Some(long) = self.shard.take_long_answers() else { return };
         turn.told_until = at.now + TOLD_AGAIN_AFTER;
         tracing::warn!(
-            "{} answers were longer than jute.maxbuffer, the longest of {} bytes about {} to {} of \
-             session 0x{:x}: a client drops the connection at answers beyond its own jute.maxbuffer",
+            "answers longer than jute.maxbuffer: {}, the longest of {} bytes about {} to {} of \
+             session 0x{:x}. A client drops the connection at answers beyond its own jute.maxbuffer",
             long.count,
             long.bytes,
             long.path.as_deref().unwrap_or("several paths").escape_debug(),
