@@ -8,6 +8,7 @@ mod id_order;
 mod network;
 mod x509_name;
 
+use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -18,7 +19,8 @@ use ostler_wire::acl::{Acl, AclEntry, Id, Perms};
 use ostler_wire::error::ErrorCode;
 use sha1::Digest as _;
 
-use crate::limits::AuthSettings;
+use crate::limits::{AUTH_ENTRIES_MAX_BYTES, AuthSettings, IDS_MAX_BYTES};
+use crate::messages::Ids;
 use id_order::in_table_order;
 use network::Network;
 use x509_name::is_distinguished_name;
@@ -122,6 +124,26 @@ pub fn authenticate(
     }
 }
 
+/// The ids of a connection with some more, each once.
+///
+/// # Errors
+/// Refused when they get too many or too long: every request carries them.
+pub fn join(ids: &[Id], added: Vec<Id>) -> Result<Ids, Refusal> {
+    let mut joined = ids.to_vec();
+    for id in added {
+        if !joined.contains(&id) {
+            joined.push(id);
+        }
+    }
+    let fits = joined.iter().map(weight_bytes).sum::<usize>() <= IDS_MAX_BYTES;
+    if fits { Ok(Ids::from(joined)) } else { Err(Refusal::Failed) }
+}
+
+/// About what an id takes of memory.
+fn weight_bytes(id: &Id) -> usize {
+    size_of::<Id>() + id.scheme.len() + id.id.len()
+}
+
 /// Whether the client has shown what `enforce.auth` asks for: an id of one of the listed schemes.
 #[must_use]
 pub fn is_admitted(settings: &AuthSettings, ids: &[Id]) -> bool {
@@ -197,9 +219,11 @@ pub fn check_list(
 ) -> Result<Vec<Acl>, ErrorCode> {
     let entries = entries.unwrap_or_default();
     let mut list = Vec::with_capacity(entries.len());
-    for (position, entry) in entries.iter().enumerate() {
-        if !entries[..position].contains(entry) {
-            check_entry(settings, entry, ids, &mut list)?;
+    let mut seen = BTreeSet::new();
+    let mut room_bytes = AUTH_ENTRIES_MAX_BYTES;
+    for entry in entries {
+        if seen.insert((entry.perms.0, entry.scheme.as_deref(), entry.id.as_deref())) {
+            check_entry(settings, entry, ids, &mut room_bytes, &mut list)?;
         }
     }
     if list.is_empty() { Err(ErrorCode::INVALID_ACL) } else { Ok(list) }
@@ -209,10 +233,14 @@ fn check_entry(
     settings: &AuthSettings,
     entry: &AclEntry<'_>,
     ids: &[Id],
+    room_bytes: &mut usize,
     list: &mut Vec<Acl>,
 ) -> Result<(), ErrorCode> {
     let scheme = entry.scheme.as_deref().ok_or(ErrorCode::INVALID_ACL)?;
     if scheme == "auth" {
+        // One connection can have many ids, and one list can name them many times.
+        let needed_bytes = ids.iter().map(weight_bytes).sum();
+        *room_bytes = room_bytes.checked_sub(needed_bytes).ok_or(ErrorCode::INVALID_ACL)?;
         let before = list.len();
         let authenticated = in_table_order(ids).into_iter();
         let authenticated = authenticated.filter(|id| AUTHENTICATING.contains(&&*id.scheme));
@@ -254,6 +282,8 @@ const AUTHENTICATING: [&str; 3] = ["digest", "sasl", "x509"];
 
 #[cfg(test)]
 mod tests {
+    use alloc::{format, vec};
+
     use super::*;
 
     fn entry(scheme: &'static str, id: &'static str) -> AclEntry<'static> {
@@ -451,6 +481,39 @@ mod tests {
         assert_eq!(ask(names, Some(b"one, two")), Err(Refusal::WrongEnsemble));
         let without = authenticate(&AuthSettings::default(), "ensemble", Some(b"one"), &[]);
         assert_eq!(without, Err(Refusal::Failed));
+    }
+
+    #[test]
+    fn the_ids_of_a_connection_are_bounded() {
+        let mut ids = Ids::default();
+        let added = |number: usize| vec![Id::new("digest", &format!("user{number}:hash"))];
+        let refused = (0..10_000).find(|number| match join(&ids, added(*number)) {
+            Ok(joined) => {
+                ids = joined;
+                false
+            }
+            Err(_) => true,
+        });
+        assert!((100..500).contains(&refused.expect("not without end")));
+        assert_eq!(join(&ids, added(7)).expect("it is there").len(), ids.len());
+        let long = "u".repeat(IDS_MAX_BYTES);
+        assert_eq!(join(&[], vec![Id::new("digest", &long)]), Err(Refusal::Failed));
+    }
+
+    #[test]
+    fn auth_in_a_list_is_bounded_however_often_it_stands_there() {
+        let ids: Vec<Id> =
+            (0..200).map(|number| Id::new("digest", &format!("user{number}:hash"))).collect();
+        let entry = |number: i32| AclEntry {
+            perms: Perms(number),
+            scheme: Some("auth".into()),
+            id: Some("".into()),
+        };
+        let settings = AuthSettings::default();
+        let few: Vec<_> = (0..20).map(entry).collect();
+        assert_eq!(check_list(&settings, Some(&few), &ids).map(|list| list.len()), Ok(4000));
+        let many: Vec<_> = (0..50_000).map(entry).collect();
+        assert_eq!(check_list(&settings, Some(&many), &ids), Err(ErrorCode::INVALID_ACL));
     }
 
     #[test]

@@ -225,6 +225,14 @@ pub const ENCODED_AT_ONCE_BYTES: usize = 1 << 20;
 /// The longest answer to a multiRead, whose parts can name the same data many times.
 pub const MULTI_READ_ANSWER_MAX_BYTES: usize = 64 << 20;
 
+/// What the ids of one connection may weigh, see [`crate::auth::join`]: a hundred and more of them.
+///
+/// Whoever adds one more fails to authenticate.
+pub const IDS_MAX_BYTES: usize = 16 << 10;
+
+/// What the entries that stand for `auth` in one ACL may weigh, before it is an invalid one.
+pub const AUTH_ENTRIES_MAX_BYTES: usize = 1 << 20;
+
 /// Bytes of unsent output of one connection, most of it events, before it is given up.
 ///
 /// A persistent watch fires as often as others write, whether its client reads or not.

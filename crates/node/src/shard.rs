@@ -39,7 +39,7 @@ use ostler_wire::request::{MultiHeader, Request as ClientRequest, RequestHeader}
 use crate::auth;
 use crate::clock::{Clock, Span, Time};
 use crate::limits::{OUTSTANDING_MAX_BYTES, Settings, TOUCH_FLUSH};
-use crate::messages::{Commit, ConnId, ConnRef, Ids, Request, ShardId, ToReplica};
+use crate::messages::{Commit, ConnId, ConnRef, Request, ShardId, ToReplica};
 use crate::status::ShardCounters;
 pub use admission::LargeRequests;
 use admission::Verdict;
@@ -441,15 +441,10 @@ impl Shard {
         else {
             return close(conn, out);
         };
-        match auth::authenticate(&self.settings.auth, &scheme, auth, &conn.ids) {
-            Ok(added) => {
-                let mut ids = conn.ids.to_vec();
-                for id in added {
-                    if !ids.contains(&id) {
-                        ids.push(id);
-                    }
-                }
-                conn.ids = Ids::from(ids);
+        let added = auth::authenticate(&self.settings.auth, &scheme, auth, &conn.ids);
+        match added.and_then(|added| auth::join(&conn.ids, added)) {
+            Ok(ids) => {
+                conn.ids = ids;
                 conn.reply(header.xid, Zxid::ZERO, ErrorCode::OK);
             }
             Err(auth::Refusal::Failed) => {
