@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import histories
-from verdict import Verdict, compat_rows
+from verdict import Verdict, compat_rows, unknown_proofs
 from play import play
 from script import File, read_file
 from servers import APACHE, start_pair
@@ -142,6 +142,8 @@ def main(arguments, usage):
     parser.add_argument("--quiet", action="store_true")
     parser.add_argument("--show", action="store_true")
     options = parser.parse_args(arguments)
+    if unknown := unknown_proofs():
+        sys.exit(f"COMPAT.md names no files of scenarios: {', '.join(sorted(unknown))}")
     run = Run(options)
     try:
         if options.play:

@@ -7,6 +7,7 @@ must be there.
 from servers import INTEROP
 
 COMPAT_FILE = INTEROP.parent / "COMPAT.md"
+SCENARIOS = INTEROP / "differential" / "scenarios"
 
 
 def compat_rows():
@@ -17,6 +18,21 @@ def compat_rows():
 
 def plain(text):
     return text.replace("`", "").strip()
+
+
+def unknown_proofs():
+    """Names in the last column of COMPAT.md's parity tables that are no file of scenarios."""
+    files = {path.stem for path in SCENARIOS.glob("*.txt")} | {"random"}
+    unknown, reading = set(), False
+    for line in COMPAT_FILE.read_text().splitlines() if COMPAT_FILE.exists() else []:
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("|") and cells[-1] == "shown by":
+            reading = True
+        elif not line.startswith("|"):
+            reading = False
+        elif reading and "---" not in cells[-1]:
+            unknown |= {name.strip() for name in cells[-1].split(",") if name.strip()} - files
+    return unknown
 
 
 class Verdict:
