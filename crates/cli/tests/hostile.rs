@@ -21,6 +21,7 @@ use ostler_cli::process::ProcessUse;
 use ostler_cli::raw_client::{
     RawClient, Reply, SessionRequest, create, delete, exists, get_children, get_data, set_data,
 };
+use ostler_wire::acl::{AclEntry, Perms};
 use ostler_wire::error::ErrorCode;
 use ostler_wire::ids::Xid;
 use ostler_wire::reply::EventType;
@@ -48,6 +49,8 @@ const ATTACKS: &[fn(&str)] = &[
     connect_and_reset,
     flood_words,
     leave_watches,
+    collect_identities,
+    write_long_lists,
 ];
 
 #[test]
@@ -374,6 +377,46 @@ fn leave_watches(address: &str) {
             let watch = Request::AddWatch { path: "/friend0".into(), mode };
             client.send(&watch).expect("the server reads");
         }
+    }
+}
+
+/// Each packet adds another id, until there are too many; and names of any length.
+fn collect_identities(address: &str) {
+    for name_bytes in [10, 100_000] {
+        let name = "n".repeat(name_bytes);
+        let mut client = session(address);
+        for number in 0..2000 {
+            let credentials = format!("{name}{number}:secret");
+            let auth = Some(credentials.as_bytes());
+            // At some time the server has heard enough.
+            let _ = client.send(&Request::Auth { scheme: "digest".into(), auth });
+        }
+        let answers = client.receive_until_closed().expect("the server cuts it off");
+        assert!(answers.len() < 500, "{} ids", answers.len());
+    }
+}
+
+/// Lists of as many entries as fit into a frame, all of them different, with each `auth` for a
+/// hundred ids.
+fn write_long_lists(address: &str) {
+    let mut client = session(address);
+    for number in 0..100 {
+        let credentials = format!("{number}:secret");
+        let auth = Request::Auth { scheme: "digest".into(), auth: Some(credentials.as_bytes()) };
+        client.send(&auth).expect("the server reads");
+        client.receive().and_then(Reply::ok).expect("it is true");
+    }
+    client.call(&create("/listed", b"", 0)).and_then(Reply::ok).expect("it is new");
+    for (scheme, id) in [("auth", ""), ("ip", "10.0.0.1"), ("world", "anyone")] {
+        let entry = |perms| AclEntry {
+            perms: Perms(perms),
+            scheme: Some(scheme.into()),
+            id: Some(id.into()),
+        };
+        let acl = Some((0..35_000).map(entry).collect());
+        let set_acl = Request::SetAcl { path: "/listed".into(), acl, version: -1 };
+        // Whether it is taken does not matter here.
+        client.call(&set_acl).expect("an answer");
     }
 }
 
