@@ -285,7 +285,8 @@ impl Replica {
             Ok(ClientRequest::Multi(parts)) => judge.multi(&header, parts),
             Ok(single) => judge.prepare(single).unwrap_or_else(Txn::Error),
             // What cannot be read takes no zxid, but Java notices some of it late enough that it
-            // does, as a refused request does: a null path, and almost all that is wrong in a multi.
+            // does, as a refused request does: a null path, and in a multi almost all that is
+            // wrong.
             Err(DecodeError::UnexpectedNull) => Txn::Error(ErrorCode::MARSHALLING_ERROR),
             Err(error) if op == OpCode::Multi && error != DecodeError::NullAcl => {
                 Txn::Error(ErrorCode::MARSHALLING_ERROR)
