@@ -3,8 +3,8 @@
 //! From time to time it looks for what can go, by the indexes of the tree, a slice at a time so
 //! that nobody has to wait for it, and takes one path after the other, a little apart, so that a
 //! great many do not go at once. When a path's turn comes it is judged again by all that was
-//! proposed meanwhile: what was used again, or was deleted and is something else by now, stays. Its
-//! transactions are of session 0.
+//! proposed meanwhile: what was used again, or was deleted and is something else by now, stays.
+//! Its transactions are of session 0.
 //!
 //! It decides; the replica proposes.
 
