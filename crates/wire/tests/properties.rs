@@ -322,11 +322,7 @@ fn a_create_in_a_multi_can_spoil_the_whole() {
             assert_eq!(decoded, Err(DecodeError::BadValue(flags)), "{sent:?}");
         }
     }
-    for (sent, flags) in [
-        (OpCode::Create, 0),
-        (OpCode::Create2, 4),
-        (OpCode::CreateContainer, 4),
-    ] {
+    for (sent, flags) in [(OpCode::Create, 0), (OpCode::Create2, 4), (OpCode::CreateContainer, 4)] {
         let decoded = decode_multi_create(sent, flags, -1);
         assert_eq!(decoded, Err(DecodeError::NullAcl), "{sent:?} with flags {flags}");
     }
