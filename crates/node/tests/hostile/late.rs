@@ -17,7 +17,7 @@ fn long_answers_wait_for_room_and_show_what_was_there_in_their_turn() {
     for at in 0..60 {
         let watch = at == 30;
         reader.send(&mut world, &Request::GetData { path: "/big".into(), watch });
-        reader.send(&mut world, &Request::Exists { path: "/other".into(), watch: false });
+        reader.send(&mut world, &Request::Exists { path: "/other".into(), watch });
     }
     // The reader's write is ordered before the writer's, which therefore no read may show.
     world.settle_but(&Held { log: true, ..Held::default() });
@@ -42,6 +42,11 @@ fn long_answers_wait_for_room_and_show_what_was_there_in_their_turn() {
     assert_eq!(frames.next(), None);
     reader.send(&mut world, &Request::Ping);
     assert!(matches!(reader.one_reply(&mut world), Frame::Reply { .. }));
+    // The other watch goes with its connection, as if nothing had been put off.
+    assert_eq!(world.shards[0].report(true).watch_counts, (1, 0));
+    world.hang_up(reader.link);
+    world.settle();
+    assert_eq!(world.shards[0].report(true).watch_counts, (0, 0));
 }
 
 #[test]
