@@ -561,6 +561,13 @@ fn throttles() {
         check_cfg(line.leak(), &Has(&[&field]));
     }
     check_cfg(
+        "connection_throttle_tokens=-7\nconnection_throttle_fill_time=0",
+        &Warns(&[
+            "{cfg} line 1: connection_throttle_tokens is raised to 0, the least value",
+            "{cfg} line 2: connection_throttle_fill_time is raised to 1, the least value",
+        ]),
+    );
+    check_cfg(
         "connection_throttle_drop_decrease=x",
         &Warns(&[
             "{cfg} line 1: zookeeper.connection_throttle_drop_decrease is not a number: 0.002 is \
