@@ -1,6 +1,6 @@
 //! The parts of the `ostler` binary that are worth calling from elsewhere.
 //!
-//! - [`bench`]: a load generator for any server that speaks ZooKeeper's client protocol.
+//! - [`mod@bench`]: a load generator for any server that speaks ZooKeeper's client protocol.
 //! - [`process`]: what a process uses of the machine.
 //! - [`raw_client`]: one connection, blocking, frame by frame. It sets up what a bench needs, and
 //!   the tests of this crate use it to send what no decent client would send.

@@ -18,7 +18,7 @@
 //! torn write is recognised by what a crash can do and a flipped bit cannot: log files are zero
 //! ahead of the last write, so a sector that was not written is *all zero*. Either a zero sector
 //! stands in the bad record, or the record runs into zeros from some point on and no good record
-//! follows. And all of it lies within the size of one batch, [`TORN_SPAN_BYTES_MAX`]. Whatever
+//! follows. And all of it lies within the size of one batch, `TORN_SPAN_BYTES_MAX`. Whatever
 //! fits neither is damage, and so is a record that a single flipped bit makes good, unless that
 //! bit stands in a sector of zeros.
 

@@ -1,7 +1,7 @@
 //! Reading one log file, record by record.
 //!
 //! The reader checks frames: length, trailer, checksum. It does not know transactions beyond the
-//! zxid, and has no opinion on the order of records (see [`crate::replay`]).
+//! zxid, and has no opinion on the order of records (see `replay`).
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! From the files of a directory to the tree that was there, or to a refusal that says why.
 //!
 //! 1. The newest snapshot that can be read whole, else the next older one.
-//! 2. Every transaction of the logs after it ([`crate::replay`]), which must reach at least as far
+//! 2. Every transaction of the logs after it (`replay`), which must reach at least as far
 //!    as any newer snapshot that could not be read.
 //! 3. Only when all this has succeeded, the traces of a crash are put right, so that the next
 //!    reader, Apache's server included, finds nothing to stumble over: a torn write at the end is
