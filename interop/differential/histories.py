@@ -74,8 +74,10 @@ class History:
         alone = kind in ALONE
         if alone and peer in self.pending:
             self.lines.append(f"{peer} ping")
-        # Apache holds a write against the use before those in flight, or behind them, as it comes.
-        later = not alone and "quota" not in self.weights and self.random.random() < 0.15
+        # Apache holds a write against the use and the ACLs before the writes in flight, or behind
+        # them, as it comes.
+        later = (not alone and kind != "setACL" and "quota" not in self.weights
+                 and self.random.random() < 0.15)
         (self.pending.add if later else self.pending.discard)(peer)
         if kind in ("disconnect", "closeSession", "unknown", "ahead"):
             self.open.discard(peer)
