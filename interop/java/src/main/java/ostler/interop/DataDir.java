@@ -76,7 +76,9 @@ public final class DataDir {
     }
 
     private static List<String> dumpEach(Path directory) throws IOException {
+        // What a killed server had not finished is not a snapshot, and Apache's server passes it by.
         List<Path> snapshots = files(directory).stream().filter(DataDir::isSnapshot)
+            .filter(file -> !file.toString().endsWith(".tmp"))
             .sorted(Comparator.comparingLong(DataDir::zxidOf).reversed()).toList();
         List<String> newest = null;
         for (Path only : snapshots) {
