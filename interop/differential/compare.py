@@ -82,8 +82,13 @@ class Run:
         if not common:
             return
         started = time.monotonic()
-        apache, ostler = self.both(pair, common)
-        self.judge(file.name, zip(common, apache, ostler), started)
+        results = list(zip(common, *self.both(pair, common)))
+        # A busy machine can make a step late for a short timeout; a difference would come again.
+        for at, (scenario, apache, ostler) in enumerate(results):
+            if scenario.is_timed and Verdict(scenario, apache, ostler, self.rows).lines:
+                again = self.both(pair, [scenario])
+                results[at] = (scenario, again[0][0], again[1][0])
+        self.judge(file.name, results, started)
 
     def ostler_only(self, file, server):
         alone = [scenario for scenario in file.scenarios if scenario.ostler_only]

@@ -45,6 +45,10 @@ class Scenario:
     number: int = 0
     ostler_only: bool = False
 
+    @property
+    def is_timed(self):
+        return any(word in step.line for step in self.steps for word in (" sleep ", " waitclosed"))
+
     def text(self):
         lines = [f"== {self.title}"]
         for step in self.steps:
