@@ -18,7 +18,7 @@ import histories
 from verdict import Verdict, compat_rows, unknown_proofs
 from play import play
 from script import File, read_file
-from servers import APACHE, start_pair
+from servers import APACHE, start_pair, use_two_cores
 
 HERE = Path(__file__).resolve().parent
 
@@ -149,6 +149,7 @@ def main(arguments, usage):
     options = parser.parse_args(arguments)
     if unknown := unknown_proofs():
         sys.exit(f"COMPAT.md names no files of scenarios: {', '.join(sorted(unknown))}")
+    use_two_cores()
     run = Run(options)
     try:
         if options.play:

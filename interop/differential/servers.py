@@ -31,10 +31,12 @@ BASE = {
 JAVA = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dinterop.log=ERROR"]
 
 
-def on_two_cores():
-    """With more, Ostler serves connections by several threads, and reads on one need not see at once
-    what was written through another; neither need they in an ensemble."""
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
+def use_two_cores():
+    """For this process and the servers it starts. With more, Ostler serves connections by several
+    threads, and reads on one need not see at once what was written through another; neither need
+    they in an ensemble."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
 
 
 class Server:
@@ -67,7 +69,7 @@ class Server:
         (self.directory / "zoo.cfg").write_text("".join(lines))
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(self.command, stdout=log, stderr=log,
-                                            start_new_session=True, preexec_fn=on_two_cores)
+                                            start_new_session=True)
 
     def restart(self, config):
         """Kills the process and starts it on what it left; makes no session, as those are logged."""
