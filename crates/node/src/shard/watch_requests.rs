@@ -1,7 +1,7 @@
 //! Requests about watches: leaving them by themselves, checking them, taking them back.
 
 use ostler_wire::error::ErrorCode;
-use ostler_wire::ids::Xid;
+use ostler_wire::ids::{Xid, Zxid};
 use ostler_wire::jute::Put as _;
 use ostler_wire::reply::EventType;
 use ostler_wire::request::WatchLists;
@@ -14,13 +14,7 @@ impl Reading<'_> {
     /// Registers what a client had before it lost its connection, or tells at once what it missed.
     pub(super) fn set_watches(&mut self, conn: &mut Conn, lists: &WatchLists<'_>) {
         for path in &lists.data {
-            match self.view.node(path) {
-                None => catch_up(conn, EventType::NodeDeleted, path),
-                Some(znode) if znode.stat().mzxid > lists.relative_zxid => {
-                    catch_up(conn, EventType::NodeDataChanged, path);
-                }
-                Some(_) => self.watch(conn, Table::Data, path),
-            }
+            self.resume_watch(conn, Table::Data, path, lists.relative_zxid);
         }
         for path in &lists.exist {
             match self.view.node(path) {
@@ -29,19 +23,30 @@ impl Reading<'_> {
             }
         }
         for path in &lists.child {
-            match self.view.node(path) {
-                None => catch_up(conn, EventType::NodeDeleted, path),
-                Some(znode) if znode.stat().pzxid > lists.relative_zxid => {
-                    catch_up(conn, EventType::NodeChildrenChanged, path);
-                }
-                Some(_) => self.watch(conn, Table::Child, path),
-            }
+            self.resume_watch(conn, Table::Child, path, lists.relative_zxid);
         }
         for path in &lists.persistent {
             self.watch_persistently(conn, path);
         }
         for path in &lists.recursive {
             self.watch_recursively(conn, path);
+        }
+    }
+
+    /// A watch on a znode that was there when the client last saw it, at `seen`.
+    fn resume_watch(&mut self, conn: &mut Conn, table: Table, path: &str, seen: Zxid) {
+        let Some(znode) = self.view.node(path) else {
+            return catch_up(conn, EventType::NodeDeleted, path);
+        };
+        let stat = znode.stat();
+        let (changed, event) = match table {
+            Table::Data => (stat.mzxid, EventType::NodeDataChanged),
+            Table::Child => (stat.pzxid, EventType::NodeChildrenChanged),
+        };
+        if changed > seen {
+            catch_up(conn, event, path);
+        } else {
+            self.watch(conn, table, path);
         }
     }
 
