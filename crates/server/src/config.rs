@@ -97,12 +97,8 @@ pub struct Config {
     pub serialize_last_processed_zxid: bool,
     /// Whether missing data directories are created.
     pub datadir_autocreate: bool,
-    /// Whether an empty database is taken for a new one.
-    pub db_autocreate: bool,
     /// Whether the digest of the tree is kept and checked.
     pub digest_enabled: bool,
-    /// Whether a closeSession transaction lists the nodes that it deletes.
-    pub close_session_txn_enabled: bool,
     /// Snapshots that a purge keeps; at least 3.
     pub autopurge_snap_retain_count: u32,
     /// Time between purges, the first at start; 0 is never.

@@ -64,9 +64,6 @@ pub enum Reset {
     Connections,
 }
 
-/// What a word is refused with while the server does not serve.
-pub const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests\n";
-
 /// The answer to a word.
 ///
 /// A word that is not on the whitelist is refused; what is no word gets no answer at all.

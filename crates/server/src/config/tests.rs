@@ -106,9 +106,7 @@ fn defaults() {
         "snapshot_trust_empty: false",
         "serialize_last_processed_zxid: true",
         "datadir_autocreate: true",
-        "db_autocreate: true",
         "digest_enabled: true",
-        "close_session_txn_enabled: true",
         "autopurge_snap_retain_count: 3",
         "autopurge_purge_interval_hours: 0",
         "reconfig_enabled: false",
@@ -258,6 +256,13 @@ fn names_without_effect() {
             "{cfg} line 6: snapCount is raised to 2, the least value",
             "{cfg} line 7: ssl.keyStore.password is not implemented in this version: ignored",
             "{cfg} line 8: jute.maxbuffer.extrasize is not a number: the default is used",
+        ]),
+    );
+    // A setting that nothing acts upon is never passed over in silence.
+    check_cfg(
+        "closeSessionTxn.enabled=false",
+        &Warns(&[
+            "{cfg} line 1: closeSessionTxn.enabled tunes a part Ostler does not have: ignored",
         ]),
     );
     check_cfg(

@@ -98,10 +98,10 @@ pub static PASS_THROUGH: &[Key] = &scoped(Scope::PassThrough, [
     row("serializeLastProcessedZxid.enabled", Bool, TRUE, Works,
         "snapshots end with the last zxid"),
     row("datadir.autocreate", Bool, TRUE, Works, "create missing data directories"),
-    row("db.autocreate", Bool, TRUE, Works,
+    row("db.autocreate", Bool, TRUE, Ensemble,
         "false: an empty database needs the file initialize"),
     row("digest.enabled", Bool, TRUE, Works, "keep and check the digest of the tree"),
-    row("closeSessionTxn.enabled", Bool, TRUE, Works,
+    row("closeSessionTxn.enabled", Bool, TRUE, NoPart,
         "a closeSession transaction lists the nodes it deletes"),
     row("forceSnapshotSync", Bool, FALSE, Ensemble, "send learners a snapshot always"),
     // Requests, limits, throttling.
