@@ -171,6 +171,20 @@ pub enum Notice {
     },
     /// The session has ended: its connection is closed once it got its replies.
     Ended(SessionId),
+    /// Whether clients are served from now on.
+    Service(Service),
+}
+
+/// How clients are served.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Service {
+    /// All of them, as usual. Who was held goes on, if its session is still there.
+    Up,
+    /// The leader is lost and another may be found soon: connections with a write or a sync in
+    /// progress are closed, all others are kept, and nothing of theirs is taken or answered.
+    Held,
+    /// Nobody: connections are closed, and so are new ones when they ask for a session.
+    Down,
 }
 
 /// The answer to a request, not yet encoded.

@@ -21,18 +21,22 @@ use core::cell::Cell;
 use ostler_tree::{Change, Outcome, Tree};
 use ostler_wire::acl::Id;
 use ostler_wire::error::ErrorCode;
-use ostler_wire::ids::{SessionId, Xid, Zxid};
+use ostler_wire::ids::{Epoch, SessionId, Sid, Xid, Zxid};
 use ostler_wire::jute::DecodeError;
 use ostler_wire::op::OpCode;
+use ostler_wire::quorum::QuorumPacket;
 use ostler_wire::reply::OpResult;
 use ostler_wire::request::Request as ClientRequest;
 use ostler_wire::txn::{CreateKind, Txn, TxnDigest, TxnHeader, TxnRecord};
+use ostler_wire::vote::Notification;
+use ostler_zab::LinkId;
+use ostler_zab::history::TxnBody;
 
 use crate::clock::{Clock, Time};
 use crate::limits::Settings;
 use crate::messages::{Commit, ConnRef, Notice, Reply, ReplyBody, Request, ToReplica};
 use crate::rng::Rng;
-use crate::status::ReplicaReport;
+use crate::status::{Mode, ReplicaReport};
 use connection_throttle::{Asks, ConnectionThrottle};
 use prepare::Judge;
 pub use quota::Excess;
@@ -52,13 +56,70 @@ pub enum Input {
     SnapshotEnded,
     /// [`Replica::next_deadline`] has come.
     Deadline,
+    /// A notification arrived on the election port.
+    Vote(Sid, Notification),
+    /// There is a new election connection to this server.
+    ElectionConnected(Sid),
+    /// The election connection to this server broke, or it could not be dialled.
+    ElectionUnreachable(Sid),
+    /// Answers [`Effect::DialLeader`]: the new link, or none.
+    Dialled(Sid, Option<LinkId>),
+    /// A learner has connected to the quorum port.
+    Accepted(LinkId),
+    /// The other end of a link has sent a packet.
+    Packet(LinkId, QuorumPacket),
+    /// The snapshot behind a SNAP packet was read to its end; its tree carries the packet's zxid.
+    Snapshot(LinkId, Tree),
+    /// A link is gone, whoever closed it. Always the last word about it.
+    LinkDown(LinkId),
+    /// Answers [`LogOp::WriteEpoch`].
+    EpochWritten(EpochFile, Epoch),
+    /// Answers [`LogOp::Truncate`]: what is on disk now, if it was to be loaded again.
+    Truncated(Option<Found>),
+    /// The server will end soon: if it leads, somebody else should, at once.
+    HandOver,
+}
+
+/// One of the two files in which a server keeps its epochs.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum EpochFile {
+    /// The newest epoch that this server has promised to follow.
+    Accepted,
+    /// The epoch whose history it has.
+    Current,
+}
+
+/// What recovery found on disk.
+#[derive(Debug)]
+pub struct Found {
+    /// The tree, with everything that was logged, committed or not.
+    pub tree: Tree,
+    /// The newest transactions of the log, oldest first.
+    pub history: Vec<(Zxid, TxnBody)>,
+    /// How many transactions are behind the newest snapshot.
+    pub txns_logged: u64,
 }
 
 /// What the driver has to do, in this order.
 #[derive(Debug)]
 pub enum Effect {
-    /// For the log thread, in order. Answered by [`Input::LogSynced`].
+    /// For the log thread, in order.
     Log(LogOp),
+    /// Send this to a server on the election port, in place of anything that still waits to be
+    /// sent to it; dial it if there is no connection.
+    SendVote(Sid, Notification),
+    /// Dial the election port of this server if there is no connection to it.
+    ConnectElection(Sid),
+    /// Dial the quorum port of this server. Answered by [`Input::Dialled`].
+    DialLeader(Sid),
+    /// Send a packet. Whatever goes to one link goes out in order.
+    Send(LinkId, QuorumPacket),
+    /// Send the snapshot stream of this tree, in order with the packets.
+    SendSnapshot(LinkId, Tree),
+    /// Send what is waiting, then close. Answered by [`Input::LinkDown`].
+    CloseLink(LinkId, &'static str),
+    /// The server cannot go on and must end.
+    Stop(&'static str),
     /// Must reach every shard, in exactly this order.
     Publish(Commit),
     /// Write this tree to a snapshot, beside everything else. Answered by
@@ -71,15 +132,27 @@ pub enum Effect {
 /// What the log has to do.
 #[derive(Debug)]
 pub enum LogOp {
-    /// Append the body of a record.
+    /// Append the body of a record. Answered by [`Input::LogSynced`], alone or with others.
     Append {
         /// The transaction in it.
         zxid: Zxid,
         /// Header, transaction and digest, encoded.
-        body: Vec<u8>,
+        body: TxnBody,
     },
     /// Go on in a new file.
     Roll,
+    /// Write an epoch file, when everything before is on disk. Answered by
+    /// [`Input::EpochWritten`].
+    WriteEpoch(EpochFile, Epoch),
+    /// Drop everything behind `zxid`, from logs and snapshots. Answered by [`Input::Truncated`].
+    Truncate {
+        /// What stays is up to here.
+        zxid: Zxid,
+        /// Whether the tree has to be loaded again.
+        reload: bool,
+    },
+    /// Bring this tree to disk in place of everything there: a snapshot, then a new log.
+    Install(Tree),
 }
 
 /// One server's single writer.
@@ -194,6 +267,17 @@ impl Replica {
             }
             Input::LogSynced(zxid) => self.log_synced(zxid, out),
             Input::SnapshotEnded => self.snapshot_running = false,
+            Input::Vote(..)
+            | Input::ElectionConnected(_)
+            | Input::ElectionUnreachable(_)
+            | Input::Dialled(..)
+            | Input::Accepted(_)
+            | Input::Packet(..)
+            | Input::Snapshot(..)
+            | Input::LinkDown(_)
+            | Input::EpochWritten(..)
+            | Input::Truncated(_)
+            | Input::HandOver => todo!(),
             Input::Deadline => {
                 for session in self.sessions.due(at.now) {
                     self.close_session(at, session, Xid(0), None, out);
@@ -228,6 +312,8 @@ impl Replica {
             expiry: self.sessions.report(at),
             in_flight: self.in_flight.len(),
             commits: self.commits,
+            mode: Mode::Standalone,
+            ensemble: None,
         }
     }
 
@@ -354,7 +440,7 @@ impl Replica {
         let mut body = Vec::with_capacity(RECORD_BYTES_GUESS);
         TxnRecord::encode_parts(&header, txn, digest, &mut body);
         let snapshot_due = self.snapshot_trigger.logged(body.len(), &mut self.rng);
-        out.push(Effect::Log(LogOp::Append { zxid: header.zxid, body }));
+        out.push(Effect::Log(LogOp::Append { zxid: header.zxid, body: body.into() }));
         if snapshot_due {
             out.push(Effect::Log(LogOp::Roll));
         }

@@ -4,11 +4,14 @@
 //! Each machine gives a report of its own part; whoever asks puts them together.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use ostler_tree::Tree;
-use ostler_wire::ids::{SessionId, WallMs, Xid, Zxid};
+use ostler_wire::ids::{Epoch, SessionId, Sid, WallMs, Xid, Zxid};
+use ostler_wire::vote::ServerState;
+use ostler_zab::leader::LearnerReport;
 
 use crate::messages::ConnId;
 
@@ -186,4 +189,42 @@ pub struct ReplicaReport {
     pub in_flight: usize,
     /// Transactions committed since start.
     pub commits: u64,
+    /// As what it serves.
+    pub mode: Mode,
+    /// What only a member of an ensemble has.
+    pub ensemble: Option<EnsembleReport>,
+}
+
+/// As what a server serves its clients.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// Alone.
+    Standalone,
+    /// It leads.
+    Leader,
+    /// It follows.
+    Follower,
+    /// It observes.
+    Observer,
+    /// It has no leader and serves reads to those who are content with that.
+    ReadOnly,
+    /// It has no leader and serves nobody.
+    Down,
+}
+
+/// Everything about a member of an ensemble.
+#[derive(Clone, Debug)]
+pub struct EnsembleReport {
+    /// What it is doing, whether or not it has come far enough to serve.
+    pub state: ServerState,
+    /// Who leads, as far as it knows.
+    pub leader: Option<Sid>,
+    /// The newest epoch that it has promised to follow.
+    pub accepted_epoch: Epoch,
+    /// The epoch whose history it has.
+    pub current_epoch: Epoch,
+    /// The leader's learners; empty elsewhere.
+    pub learners: Vec<LearnerReport>,
+    /// The configuration as a text.
+    pub config: String,
 }

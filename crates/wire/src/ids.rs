@@ -57,6 +57,24 @@ impl fmt::Display for Zxid {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Epoch(pub u32);
 
+impl Epoch {
+    /// The zxid before the first transaction of this epoch.
+    #[must_use]
+    pub fn first_zxid(self) -> Zxid {
+        Zxid(i64::from(self.0) << 32)
+    }
+}
+
+/// A server of the ensemble: the number in its `myid` file.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Sid(pub i64);
+
+impl fmt::Display for Sid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
 /// A session. The upper byte is the id of the server that made it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct SessionId(pub i64);

@@ -6,7 +6,8 @@
 //!
 //! Reading order: [`jute`] (the encoding), [`ids`] (numbers that must not be mixed up),
 //! [`error`], [`stat`], [`acl`], [`path`], then the two ends of a conversation with a client:
-//! [`frame`], [`connect`], [`op`], [`request`], [`reply`]; and [`txn`], what is logged.
+//! [`frame`], [`connect`], [`op`], [`request`], [`reply`]; [`txn`], what is logged; and what
+//! servers say to each other: [`vote`] in an election, [`quorum`] between leader and learner.
 
 #![no_std]
 #![warn(missing_docs)]
@@ -33,3 +34,6 @@ pub mod request;
 
 pub mod reply;
 pub mod txn;
+
+pub mod quorum;
+pub mod vote;

@@ -146,6 +146,8 @@ impl Shard {
                 let holder = holder.filter(|id| *keep != ConnRef { shard: self.id, conn: *id });
                 self.close_holder(holder, out);
             }
+            Notice::Service(_) => todo!(),
+            Notice::Service(_) => todo!(),
             Notice::Ended(session) => {
                 let holder = self.by_session.get(session).copied();
                 self.close_holder(holder, out);

@@ -390,11 +390,12 @@ impl World {
         self.replica.handle(self.clock, input, &mut effects);
         for effect in effects {
             match effect {
-                Effect::Log(LogOp::Append { zxid, body }) => self.log(zxid, body),
+                Effect::Log(LogOp::Append { zxid, body }) => self.log(zxid, body.to_vec()),
                 Effect::Log(LogOp::Roll) => self.rolls += 1,
                 Effect::Publish(commit) => self.publish(commit),
                 Effect::WriteSnapshot(tree) => self.snapshots.push(tree.last_zxid()),
                 Effect::QuotaExceeded(excess) => self.warnings.push(excess.to_string()),
+                other => panic!("a standalone server does not ask for {other:?}"),
             }
         }
     }

@@ -53,6 +53,9 @@ impl<D: Disk> LogLoop<D> {
                     batch.records += 1;
                     batch.bytes += body.len();
                 }
+                LogOp::WriteEpoch(..) | LogOp::Truncate { .. } | LogOp::Install(_) => {
+                    unreachable!("a standalone server has no peers")
+                }
                 LogOp::Roll => {
                     self.commit(batch)?;
                     self.log.roll();

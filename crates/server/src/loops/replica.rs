@@ -100,6 +100,13 @@ impl ReplicaLoop {
                     let _ = self.snapshots.send(SnapshotMail::Write(tree));
                 }
                 Effect::QuotaExceeded(excess) => tracing::warn!("{excess}"),
+                Effect::SendVote(..)
+                | Effect::ConnectElection(_)
+                | Effect::DialLeader(_)
+                | Effect::Send(..)
+                | Effect::SendSnapshot(..)
+                | Effect::CloseLink(..)
+                | Effect::Stop(_) => unreachable!("a standalone server has no peers"),
             }
         }
         // Neither listens any more only when the server ends.

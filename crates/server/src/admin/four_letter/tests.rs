@@ -6,7 +6,7 @@
 use super::*;
 use crate::config::Flags;
 use ostler_node::messages::ConnId;
-use ostler_node::status::{ExpiryBucket, SessionReport, ShardCounters, WatchReport};
+use ostler_node::status::{ExpiryBucket, Mode, SessionReport, ShardCounters, WatchReport};
 use ostler_tree::Tree;
 use ostler_wire::acl::Acl;
 use ostler_wire::ids::{Xid, Zxid};
@@ -311,6 +311,8 @@ fn report(config: &Config, asking_port: u16) -> ServerReport<'_> {
             expiry: vec![bucket(2000, B), bucket(4000, A)],
             in_flight: 0,
             commits: 8,
+            mode: Mode::Standalone,
+            ensemble: None,
         },
         now_wall: WallMs(1_795_294_793_500),
         now_ms: 2_015_000,

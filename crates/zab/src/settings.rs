@@ -1,0 +1,29 @@
+//! What an operator can set, and what every machine here has to know.
+
+use ostler_wire::ids::Sid;
+
+/// Settings of one server of an ensemble. Times are in milliseconds as in `zoo.cfg`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ZabSettings {
+    /// This server.
+    pub my_sid: Sid,
+    /// `tickTime`.
+    pub tick_ms: u64,
+    /// `initLimit`: ticks that a learner may take to connect and synchronise.
+    pub init_limit: u64,
+    /// `syncLimit`: ticks without a sign of life after that.
+    pub sync_limit: u64,
+    /// `fastleader.minNotificationInterval`.
+    pub notification_min_ms: u64,
+    /// `fastleader.maxNotificationInterval`.
+    pub notification_max_ms: u64,
+    /// How long to wait for a better vote once a quorum agrees, unless everybody has spoken.
+    pub finalize_wait_ms: u64,
+    /// `leader.maxTimeToWaitForEpoch`; `None` is no limit of its own.
+    pub epoch_wait_max_ms: Option<u64>,
+    /// `forceSnapshotSync`: a learner that lacks something gets a snapshot.
+    pub snapshot_sync_forced: bool,
+    /// How long a leader may be silent before its learners look for another one, and learners
+    /// before their leader drops them; `None` leaves it at `syncLimit` ticks. Ostler's own.
+    pub silence_max_ms: Option<u64>,
+}
