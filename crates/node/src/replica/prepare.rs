@@ -17,7 +17,7 @@ use ostler_wire::txn::{CreateKind, CreateTxn, Txn, TxnHeader};
 
 use super::quota::{Growth, QuotaJudge};
 use crate::auth;
-use crate::limits::Settings;
+use crate::limits::{AUTH_ENTRIES_MAX_BYTES, Settings};
 
 /// What a request is judged by.
 #[derive(Clone, Copy)]
@@ -70,12 +70,14 @@ impl Judge<'_> {
         let mut ahead = self.head.clone();
         let mut txns = Vec::with_capacity(parts.len());
         let mut failed = false;
+        let mut acl_room_bytes = self.settings.frame_max_bytes + AUTH_ENTRIES_MAX_BYTES;
         for part in parts {
             if failed {
                 txns.push(Txn::Error(ErrorCode::RUNTIME_INCONSISTENCY));
                 continue;
             }
-            match (Judge { head: &ahead, ..*self }).prepare(part) {
+            let prepared = (Judge { head: &ahead, ..*self }).prepare(part);
+            match prepared.and_then(|txn| with_acl_room(txn, &mut acl_room_bytes)) {
                 Ok(txn) => {
                     let outcome = ahead.apply(header, &txn, &mut Vec::new());
                     assert!(!matches!(outcome, Outcome::Error(_)), "a prepared part applies");
@@ -181,6 +183,21 @@ impl Mode {
         };
         Ok(Self { kind, sequential: matches!(flags, 2 | 3 | 6) })
     }
+}
+
+/// Takes the bytes of a part's ACL off the room that is left for those of the whole multi.
+///
+/// What a client sends fits by itself; but `auth` stands for all that the client has shown, and
+/// thousands of parts can say it. No server could read the record that this makes.
+fn with_acl_room<'r>(txn: Txn<'r>, room_bytes: &mut usize) -> Result<Txn<'r>, ErrorCode> {
+    let acl = match &txn {
+        Txn::Create(create) => &create.acl[..],
+        Txn::SetAcl { acl, .. } => acl,
+        _ => return Ok(txn),
+    };
+    let needed_bytes = acl.iter().map(|entry| 12 + entry.id.scheme.len() + entry.id.id.len()).sum();
+    *room_bytes = room_bytes.checked_sub(needed_bytes).ok_or(ErrorCode::INVALID_ACL)?;
+    Ok(txn)
 }
 
 /// The version after a change, if `expected` allows it: -1 asks for nothing.

@@ -10,6 +10,7 @@ mod common;
 mod workload;
 
 mod late;
+mod multi;
 mod scene;
 
 use std::fs;
