@@ -73,7 +73,8 @@ pub enum ToReplica {
         timeout_ms: i32,
     },
     /// A write, a sync or a closeSession. Answered by one [`Notice::Reply`], or by
-    /// [`Notice::Dropped`] if its session is gone.
+    /// [`Notice::Dropped`] if its session is gone or the leader that had it: always by exactly one,
+    /// in whatever state the server is, since until then the request counts as outstanding.
     Request(Request),
     /// Sessions that gave a sign of life.
     Touch(Vec<Touch>),
@@ -128,7 +129,7 @@ pub struct Commit {
 pub enum Notice {
     /// The answer to a [`Request`].
     Reply(Reply),
-    /// A [`Request`] that gets no answer, since its session is gone.
+    /// A [`Request`] that gets no answer, since its session is gone, or the leader that had it.
     Dropped {
         /// Whose it was.
         to: ConnRef,

@@ -15,6 +15,7 @@ mod late;
 mod long_answers;
 mod read;
 mod report;
+mod service;
 mod watch_requests;
 mod watches;
 
@@ -39,7 +40,7 @@ use ostler_wire::request::{MultiHeader, Request as ClientRequest, RequestHeader}
 use crate::auth;
 use crate::clock::{Clock, Span, Time};
 use crate::limits::{OUTSTANDING_MAX_BYTES, Settings, TOUCH_FLUSH};
-use crate::messages::{Commit, ConnId, ConnRef, Request, ShardId, ToReplica};
+use crate::messages::{Commit, ConnId, ConnRef, Request, Service, ShardId, ToReplica};
 use crate::status::ShardCounters;
 pub use admission::LargeRequests;
 use admission::Verdict;
@@ -92,6 +93,8 @@ pub enum ShardEffect {
 pub struct Shard {
     id: ShardId,
     settings: Arc<Settings>,
+    /// How clients are served now.
+    service: Service,
     /// Invariant: the view of the last commit that was handed in.
     view: Tree,
     conns: Vec<Option<Conn>>,
@@ -120,7 +123,8 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// A shard without connections that sees the world as `view`. `seed` keys its hash tables.
+    /// A shard without connections that sees the world as `view`, and serves it. `seed` keys its
+    /// hash tables.
     #[must_use]
     pub fn new(id: ShardId, settings: Arc<Settings>, view: Tree, seed: u64) -> Self {
         Self {
@@ -128,6 +132,7 @@ impl Shard {
             large_requests: LargeRequests::new(&settings),
             long_answers: None,
             settings,
+            service: Service::Up,
             view,
             conns: Vec::new(),
             open_count: 0,
@@ -149,6 +154,12 @@ impl Shard {
     #[must_use]
     pub fn sharing(self, large_requests: &LargeRequests) -> Self {
         Self { large_requests: large_requests.clone(), ..self }
+    }
+
+    /// Begins with this service: a member of an ensemble is down until it has a leader.
+    #[must_use]
+    pub fn beginning(self, service: Service) -> Self {
+        Self { service, ..self }
     }
 
     /// Takes one input and appends what has to be done.
@@ -293,7 +304,8 @@ impl Shard {
     ) -> usize {
         let mut consumed = 0;
         loop {
-            if !conn.may_proceed() {
+            let is_held = self.service == Service::Held;
+            if !conn.may_proceed() || (is_held && conn.state == State::Open) {
                 if matches!(conn.state, State::Open) {
                     self.pause(conn);
                 }
@@ -314,6 +326,11 @@ impl Shard {
                 return bytes.len();
             }
             match frame::first(rest, self.settings.frame_max_bytes) {
+                Ok(Some(_)) if is_held => {
+                    // Who asks for a session waits, but nobody says that it waits too long.
+                    self.pause(conn);
+                    return consumed;
+                }
                 Ok(Some(body)) => {
                     if !self.frame(at, conn, body, out) {
                         conn.held_since.get_or_insert(at.now);
@@ -413,6 +430,9 @@ impl Shard {
 
     fn connect(&self, conn: &mut Conn, body: &[u8], out: &mut Vec<ShardEffect>) {
         let Ok(request) = ConnectRequest::decode(body) else { return close(conn, out) };
+        if self.service == Service::Down {
+            return close(conn, out);
+        }
         let timeout_ms = request
             .timeout_ms
             .min(self.settings.session_timeout_max_ms)
@@ -582,7 +602,10 @@ impl Shard {
         }
         if self.idle_deadline <= at.now {
             self.idle_deadline = at.now + self.idle_scan_period();
-            self.close_idle(at, out);
+            // Of who is held nothing is read, so nobody knows who is silent.
+            if self.service != Service::Held {
+                self.close_idle(at, out);
+            }
         }
     }
 
@@ -628,6 +651,9 @@ impl Shard {
 
     /// Lets paused connections go on, in the order in which they were stopped.
     fn resume_paused(&mut self, at: Clock, out: &mut Vec<ShardEffect>) {
+        if self.service == Service::Held {
+            return;
+        }
         for _ in 0..self.paused.len() {
             if self.is_full() {
                 return;
@@ -649,8 +675,9 @@ impl Shard {
 
     /// Goes through what a connection sent while it had to wait.
     fn go_on(&mut self, at: Clock, id: ConnId, out: &mut Vec<ShardEffect>) {
+        let is_held = self.service == Service::Held;
         let Some(mut conn) = self.take(id) else { return };
-        if conn.may_proceed() {
+        if conn.may_proceed() && !is_held {
             conn.paused = false;
             self.buffered(at, &mut conn, out);
             if !conn.paused && conn.state != State::Closing {

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use ostler_tree::{Change, ChangeKind};
 use ostler_wire::acl::{Acl, Perms};
 use ostler_wire::connect::ConnectResponse;
+use ostler_wire::error::ErrorCode;
 use ostler_wire::ids::Zxid;
 use ostler_wire::jute::Put as _;
 use ostler_wire::path;
@@ -26,7 +27,7 @@ impl Shard {
             commit.changes.iter().for_each(|change| self.fire(commit.zxid, change, out));
         }
         for notice in &commit.notices {
-            self.notice(at, notice, out);
+            self.notice(at, commit, notice, out);
         }
         self.view = commit.view.clone();
         for id in core::mem::take(&mut self.answered) {
@@ -101,7 +102,7 @@ impl Shard {
         watchers
     }
 
-    fn notice(&mut self, at: Clock, notice: &Notice, out: &mut Vec<ShardEffect>) {
+    fn notice(&mut self, at: Clock, commit: &Commit, notice: &Notice, out: &mut Vec<ShardEffect>) {
         match notice {
             Notice::Reply(reply) if reply.to.shard == self.id => self.reply(at, reply, out),
             Notice::Dropped { to, body_bytes } if to.shard == self.id => {
@@ -146,8 +147,7 @@ impl Shard {
                 let holder = holder.filter(|id| *keep != ConnRef { shard: self.id, conn: *id });
                 self.close_holder(holder, out);
             }
-            Notice::Service(_) => todo!(),
-            Notice::Service(_) => todo!(),
+            Notice::Service(service) => self.serve_as(at, *service, &commit.view, out),
             Notice::Ended(session) => {
                 let holder = self.by_session.get(session).copied();
                 self.close_holder(holder, out);
@@ -184,6 +184,9 @@ impl Shard {
     fn reply(&mut self, at: Clock, reply: &Reply, out: &mut Vec<ShardEffect>) {
         self.done(reply.body_bytes);
         let Some(mut conn) = self.take(reply.to.conn) else { return };
+        if has_moved(reply) {
+            close(&mut conn, out);
+        }
         if let Some(Pending::Ordered { since, op, .. }) = conn.pending.pop_front() {
             self.borrow_buffer(&mut conn);
             let before = conn.tail().len();
@@ -211,6 +214,17 @@ impl Shard {
         close(&mut conn, out);
         self.put_back(conn, out);
     }
+}
+
+/// Whether the answer says that the session is with another server now.
+///
+/// No client may hear that: one that was faster elsewhere than its own request was here would give
+/// up a session that is well.
+// Java: FinalRequestProcessor closes the connection, behind the answers before this one.
+fn has_moved(reply: &Reply) -> bool {
+    let moved = OpResult::Error(ErrorCode::SESSION_MOVED);
+    reply.err == ErrorCode::SESSION_MOVED
+        || matches!(&reply.body, ReplyBody::Multi(results) if results.contains(&moved))
 }
 
 /// A connect request has no number; `cons` shows none.

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use ostler_node::clock::{Clock, Span, Time};
 use ostler_node::limits::Settings;
-use ostler_node::messages::{Commit, ConnId, ShardId, ToReplica};
+use ostler_node::messages::{Commit, ConnId, Notice, ShardId, ToReplica};
 use ostler_node::replica::{Effect, Input, LogOp, Replica};
 use ostler_node::shard::{Shard, ShardEffect, ShardInput};
 use ostler_tree::Tree;
@@ -250,6 +250,12 @@ impl World {
         self.cursors[shard] += 1;
         self.input(shard, ShardInput::Commit(&commit));
         true
+    }
+
+    /// Publishes a step that a replica without an ensemble does not make: no transaction, `view` as
+    /// it is.
+    pub(crate) fn tell(&mut self, view: Tree, notices: Vec<Notice>) {
+        self.feed.push(Arc::new(Commit { view, zxid: Zxid::NONE, changes: Vec::new(), notices }));
     }
 
     /// How much output of a connection its client has not read.
