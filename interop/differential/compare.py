@@ -15,10 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import histories
-from verdict import Verdict, compat_rows, unknown_proofs
+from ensembles import Ensemble
 from play import play
 from script import File, read_file
-from servers import APACHE, start_pair, use_two_cores
+from servers import APACHE, OSTLER, Server, use_two_cores
+from verdict import Verdict, compat_rows, unknown_proofs
 
 HERE = Path(__file__).resolve().parent
 
@@ -29,7 +30,7 @@ class Run:
     def __init__(self, options):
         self.options = options
         self.tested = APACHE if options.apache_twice else (
-            shlex.split(options.tested) if options.tested else None)
+            shlex.split(options.tested) if options.tested else OSTLER)
         self.scratch = tempfile.mkdtemp(prefix="differential-")
         self.rows = set() if options.apache_twice else compat_rows()
         self.passed = self.failed = 0
@@ -44,7 +45,13 @@ class Run:
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def start(self, key):
-        pair = start_pair(*key, self.scratch, self.tested)
+        """Apache's server, or ensemble, and the one under test, not yet serving."""
+        config, properties, ensemble = key
+        through = self.options.through or ensemble
+        kinds = (("apache", APACHE), ("ostler", self.tested))
+        given = (config, properties, self.scratch)
+        pair = tuple(Ensemble(*kind, *given, through) if through else Server(*kind, *given)
+                     for kind in kinds)
         self.servers += pair
         return pair
 
@@ -63,7 +70,7 @@ class Run:
         """Plays files; those with the same settings share a pair of servers."""
         groups = {}
         for file in files:
-            groups.setdefault((file.config, file.properties), []).append(file)
+            groups.setdefault((file.config, file.properties, file.ensemble), []).append(file)
         keys = list(groups)
         pairs = [self.start(keys[0])] if keys else []
         for at, key in enumerate(keys):
@@ -143,6 +150,7 @@ def main(arguments, usage):
     parser.add_argument("--without", default="")
     parser.add_argument("--failures", type=int, default=3)
     parser.add_argument("--tested")
+    parser.add_argument("--through", choices=["leader", "follower", "observer"])
     parser.add_argument("--apache-twice", action="store_true")
     parser.add_argument("--quiet", action="store_true")
     parser.add_argument("--show", action="store_true")
@@ -174,6 +182,6 @@ def chosen(options):
     files = [read_file(path) for path in paths if not names or path.stem in names]
     if only:
         options.show = True
-        files = [File(f.name, f.config, f.properties,
+        files = [File(f.name, f.config, f.properties, f.ensemble,
                       [s for s in f.scenarios if s.number in only]) for f in files]
     return files

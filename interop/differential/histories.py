@@ -267,7 +267,7 @@ class Search:
 
     def __init__(self, run):
         self.run = run
-        self.pair = run.start((CONFIG, PROPERTIES))
+        self.pair = run.start((CONFIG, PROPERTIES, ""))
 
     def verdict(self, scenario):
         for server in self.pair:
@@ -276,7 +276,7 @@ class Search:
         if not all(server.is_alive() for server in self.pair):
             for server in self.pair:
                 server.stop()
-            self.pair = self.run.start((CONFIG, PROPERTIES))
+            self.pair = self.run.start((CONFIG, PROPERTIES, ""))
         apache, ostler = self.run.both(self.pair, [scenario])
         return Verdict(scenario, apache[0], ostler[0], self.run.rows)
 

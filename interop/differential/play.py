@@ -213,6 +213,7 @@ class Play:
         given = dict(word.partition("=")[::2] for word in words)
         peer.drop()
         self.left.append((peer.session, peer.password))
+        peer.address = self.server.address_of(given["at"]) if "at" in given else self.address
         session, password = 0, bytes(16)
         if "session" in given:
             other = self.peer(given["session"])
@@ -263,6 +264,13 @@ class Play:
             peer.drop()
         if not self.admin.connect():
             raise OSError("no session after the restart")
+
+    def do_isolate(self, peer, words):
+        """Kills all servers of an ensemble but the one of this role, until `restart`."""
+        self.server.isolate(words[0])
+        for other in self.peers.values():
+            if other.is_open and other is not peer:
+                other.drop()
 
     def do_sleep(self, peer, words):
         time.sleep(int(words[0]) / 1000)

@@ -2,6 +2,7 @@
 
     # config: tickTime=200 enforceQuota=true     lines for zoo.cfg, before the first scenario
     # property: jute.maxbuffer=2000              process properties
+    # ensemble: follower                         three servers; connections go to a follower
     == title                                     a scenario; everything below belongs to it
     each P: ~/x | ~/y                            one scenario per value, `{P}` is replaced by it
     # compat: row of COMPAT.md                   the next step must differ, and that row tells why
@@ -62,6 +63,7 @@ class File:
     name: str
     config: tuple = ()
     properties: tuple = ()
+    ensemble: str = ""
     scenarios: list = field(default_factory=list)
 
 
@@ -78,6 +80,8 @@ def read_file(path):
             block.append((number, line))
         elif line.startswith("# config:"):
             file.config += tuple(line.partition(":")[2].split())
+        elif line.startswith("# ensemble:"):
+            file.ensemble = line.partition(":")[2].strip()
         elif line.startswith("# property:"):
             file.properties += tuple(line.partition(":")[2].split())
     for block in blocks:

@@ -42,7 +42,7 @@ def use_two_cores():
 class Server:
     """A running server; `kind` is apache or ostler."""
 
-    def __init__(self, kind, command, config, properties, scratch):
+    def __init__(self, kind, command, config, properties, scratch, my_id=None):
         self.kind = kind
         self.directory = Path(tempfile.mkdtemp(prefix=kind + "-", dir=scratch))
         with socket.socket() as free:
@@ -51,6 +51,8 @@ class Server:
         self.settings = BASE | {"dataDir": str(self.directory / "data"),
                                 "clientPort": str(self.address[1])}
         (self.directory / "data").mkdir()
+        if my_id:
+            (self.directory / "data" / "myid").write_text(f"{my_id}\n")
         file = self.directory / "zoo.cfg"
         flags = ["-Dzookeeper.DigestAuthenticationProvider.superDigest="
                  + digest_id(":".join(SUPER))]
@@ -88,6 +90,10 @@ class Server:
             except OSError:
                 pass
             time.sleep(0.05)
+
+    def address_of(self, _role):
+        """Where the server of this role is: a single server has them all."""
+        return self.address
 
     def wait_serving(self, seconds=60):
         deadline = time.monotonic() + seconds
@@ -127,9 +133,3 @@ class Server:
         if self.is_alive():
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-
-
-def start_pair(config, properties, scratch, tested=None):
-    """Apache's server and the one under test, not yet serving."""
-    return (Server("apache", APACHE, config, properties, scratch),
-            Server("ostler", tested or OSTLER, config, properties, scratch))
