@@ -57,9 +57,9 @@ impl LatencyStats {
     }
 }
 
-/// Sizes of encoded answers: last, least, greatest; -1 before the first.
+/// Sizes of things: last, least, greatest; -1 before the first.
 #[derive(Clone, Copy, Debug)]
-pub struct ResponseSizes {
+pub struct Sizes {
     /// The last one.
     pub last_bytes: i64,
     /// The least.
@@ -68,13 +68,13 @@ pub struct ResponseSizes {
     pub max_bytes: i64,
 }
 
-impl Default for ResponseSizes {
+impl Default for Sizes {
     fn default() -> Self {
         Self { last_bytes: -1, min_bytes: -1, max_bytes: -1 }
     }
 }
 
-impl ResponseSizes {
+impl Sizes {
     /// Takes one more into account.
     pub fn add(&mut self, bytes: usize) {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
@@ -94,7 +94,7 @@ pub struct ShardCounters {
     /// From reading a request to queueing its answer.
     pub latency: LatencyStats,
     /// Of answers to requests.
-    pub responses: ResponseSizes,
+    pub responses: Sizes,
     /// Auth packets that were refused.
     pub auth_failed: u64,
 }
@@ -225,6 +225,12 @@ pub struct EnsembleReport {
     pub current_epoch: Epoch,
     /// The leader's learners; empty elsewhere.
     pub learners: Vec<LearnerReport>,
+    /// Syncs that the leader has not answered yet; 0 elsewhere.
+    pub pending_syncs: usize,
+    /// Of the transactions that the leader has proposed, as they are logged; none elsewhere.
+    pub proposals: Sizes,
+    /// When it began to serve as what it is now: ms on the monotonic clock. 0 if it does not serve.
+    pub serving_since_ms: u64,
     /// The configuration as a text.
     pub config: String,
 }

@@ -22,7 +22,7 @@ mod tests;
 use crate::config::Config;
 use crate::version;
 use jiff::tz::TimeZone;
-use ostler_node::status::{ConnReport, LatencyStats, ReplicaReport, ResponseSizes, ShardReport};
+use ostler_node::status::{ConnReport, LatencyStats, ReplicaReport, ShardReport, Sizes};
 use ostler_wire::ids::{SessionId, WallMs};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -345,7 +345,7 @@ struct Totals {
     received: u64,
     sent: u64,
     latency: LatencyStats,
-    responses: ResponseSizes,
+    responses: Sizes,
     auth_failed: u64,
     connections: usize,
     outstanding: usize,
@@ -388,7 +388,7 @@ impl ServerReport<'_> {
 
     /// The last response is that of the shard that has answered last, as far as the connections
     /// that are still there tell.
-    fn responses(&self) -> ResponseSizes {
+    fn responses(&self) -> Sizes {
         let sizes = || {
             let shards =
                 self.shards.iter().filter(|shard| shard.counters.responses.last_bytes >= 0);
@@ -397,8 +397,8 @@ impl ServerReport<'_> {
                 (sessions.map(|session| session.last_response_ms).max(), shard.counters.responses)
             })
         };
-        let none = ResponseSizes::default();
-        ResponseSizes {
+        let none = Sizes::default();
+        Sizes {
             last_bytes: sizes().max_by_key(|of| of.0).map_or(none.last_bytes, |of| of.1.last_bytes),
             min_bytes: sizes().map(|of| of.1.min_bytes).min().unwrap_or(none.min_bytes),
             max_bytes: sizes().map(|of| of.1.max_bytes).max().unwrap_or(none.max_bytes),

@@ -356,7 +356,7 @@ fn busy_shard() -> ShardReport {
             packets_received: 10,
             packets_sent: 11,
             latency: latency(10, 16, 7),
-            responses: ResponseSizes { last_bytes: 43, min_bytes: 16, max_bytes: 93 },
+            responses: Sizes { last_bytes: 43, min_bytes: 16, max_bytes: 93 },
             auth_failed: 0,
         },
         outstanding: 0,
