@@ -119,12 +119,16 @@ impl QuorumPacket {
     /// The packet at the start of `bytes` and its length, or `None` if more bytes are needed.
     ///
     /// # Errors
-    /// When no continuation could make it a packet: a negative length, or data or texts longer
-    /// than `max_bytes`.
+    /// When no continuation could make it a packet: a negative length, data or a text longer than
+    /// `max_bytes`, or texts that together go on for longer than that.
     pub fn first(bytes: &[u8], max_bytes: usize) -> Result<Option<(Self, usize)>, DecodeError> {
         let mut from = Reader::new(bytes);
         match Self::read(&mut from, max_bytes) {
             Ok(packet) => Ok(Some((packet, bytes.len() - from.rest().len()))),
+            // Data and texts may be this long each, not every one of any number of texts.
+            Err(_) if bytes.len() > HEADER_BYTES + 2 * max_bytes => {
+                Err(DecodeError::BadLength(i32::try_from(bytes.len()).unwrap_or(i32::MAX)))
+            }
             Err(DecodeError::Truncated) => Ok(None),
             // A length beyond the input is what an unfinished packet looks like.
             Err(DecodeError::BadLength(length))
@@ -143,15 +147,18 @@ impl QuorumPacket {
         if let Some(long) = data.filter(|data| data.len() > max_bytes) {
             return Err(DecodeError::BadLength(i32::try_from(long.len()).unwrap_or(i32::MAX)));
         }
-        let data = data.map(Arc::from);
         let ids = from.vector(|from| {
             let scheme = from.string()?.unwrap_or_default().into_owned();
             let id = from.string()?.unwrap_or_default().into_owned();
             Ok(Id { scheme, id })
         })?;
-        Ok(Self { kind, zxid, data, ids: ids.unwrap_or_default() })
+        // Copied last: what is not complete yet will be read again.
+        Ok(Self { kind, zxid, data: data.map(Arc::from), ids: ids.unwrap_or_default() })
     }
 }
+
+/// Kind, zxid, the length of the data and the number of ids.
+const HEADER_BYTES: usize = 20;
 
 /// What a learner says of itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
