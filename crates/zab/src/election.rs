@@ -24,8 +24,10 @@
 //! - The wait ends when nobody is left to be waited for.
 //! - A worse vote in the same round is answered, since its sender may have sat in its old role, and
 //!   dropped what it heard, when ours came.
-//! - Who does not vote and asked while there was no leader is told when there is one.
-//! - Unreachable voters are dialled again at least every second.
+//! - Who asked in vain, or could not be asked, is told when there is a leader.
+//! - An observer goes by the words of those who have a leader only. Proposals change without its
+//!   being told.
+//! - Unreachable voters are dialled again at least every second, and an observer asks as often.
 //!
 //! Not here: connections ([`crate::connect_rule`] and the driver), and configurations that others
 //! send, since they do not change while servers run.
@@ -146,7 +148,7 @@ impl Election {
             // Java answers whatever such a server says. Only one who looks can use it, and two
             // servers with different configurations would answer each other for ever.
             if notification.state == ServerState::Looking {
-                self.answer_stranger(from, notification.round, out);
+                self.answer_stranger(from, out);
             }
         } else if self.search.is_some() {
             self.hear(now, from, notification, out);
@@ -218,19 +220,15 @@ impl Election {
         proposal.or(self.decided).unwrap_or(NOBODY)
     }
 
-    /// Answers one who does not vote, at once or, if it must wait, when there is a leader.
-    // Java: FastLeaderElection.Messenger.WorkerReceiver, which answers with the leader of the
-    // *last* round even while looking; those who count such answers dial a dead leader.
-    fn answer_stranger(&mut self, from: Sid, round: i64, out: &mut Vec<ElectionEffect>) {
+    /// Answers one who does not vote: now, or when there is a leader.
+    // Java: FastLeaderElection.Messenger.WorkerReceiver, which answers at once with the leader of
+    // the *last* election even while looking for another one; an observer then counts that as a
+    // vote, and dials a dead server.
+    fn answer_stranger(&mut self, from: Sid, out: &mut Vec<ElectionEffect>) {
         if let Some(search) = &mut self.search {
-            // Others than members are too many to be remembered.
+            // Others than members are too many to be remembered; they ask again.
             if self.config.members.contains_key(&from) {
                 search.asked.insert(from);
-            }
-            let proposal = search.proposal;
-            // It would not count a vote of an earlier round, and Java would answer it: for ever.
-            if round <= self.round {
-                out.push(ElectionEffect::Send(from, self.message(proposal)));
             }
         } else if self.state != ServerState::Looking
             && let Some(decided) = self.decided

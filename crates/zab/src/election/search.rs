@@ -58,6 +58,13 @@ impl Search {
         self.wait_ends.map_or(self.ask_again, |wait_ends| wait_ends.min(self.ask_again))
     }
 
+    /// Who would go without the outcome, or hear of it late: members that have asked in vain, and
+    /// voters for which only a proposal waits, which is old news by the time they can be reached.
+    fn to_be_told(&self) -> BTreeSet<Sid> {
+        let voters = self.unreachable.union(&self.without_data);
+        voters.chain(&self.asked).copied().collect()
+    }
+
     /// A server without data neither counts votes nor casts one.
     fn has_data(&self) -> bool {
         self.initial.zxid != Zxid::NONE
@@ -105,7 +112,7 @@ impl Election {
         }
     }
 
-    /// A voter that looks has voted.
+    /// A voter that looks has voted. That is for voters.
     fn hear_vote(
         &mut self,
         now: Time,
@@ -113,7 +120,8 @@ impl Election {
         notification: &Notification,
         out: &mut Vec<ElectionEffect>,
     ) {
-        let Some(search) = &mut self.search else { return };
+        let votes = self.config.is_voter(self.settings.my_sid);
+        let Some(search) = self.search.as_mut().filter(|_| votes) else { return };
         let (proposal, initial) = (search.proposal, search.initial);
         let vote = Vote::from(notification);
         if vote.round < self.round {
@@ -187,11 +195,10 @@ impl Election {
         }
     }
 
-    /// Tells a voter that is behind what this server votes for. The vote of an observer would be no
-    /// help.
+    /// Tells a voter that is behind what this server votes for.
     fn remind(&mut self, voter: Sid, out: &mut Vec<ElectionEffect>) {
         let Some(search) = &mut self.search else { return };
-        if self.config.is_voter(self.settings.my_sid) && search.reminded.insert(voter) {
+        if search.reminded.insert(voter) {
             let proposal = search.proposal;
             out.push(ElectionEffect::Send(voter, self.message(proposal)));
         }
@@ -244,8 +251,9 @@ impl Election {
             return;
         }
         let mut longest_ms = self.settings.notification_max_ms;
-        if !search.unreachable.is_empty() {
-            longest_ms = longest_ms.min(REDIAL_INTERVAL_MAX_MS);
+        let votes = self.config.is_voter(self.settings.my_sid);
+        if !votes || !search.unreachable.is_empty() {
+            longest_ms = longest_ms.min(IN_NEED_INTERVAL_MAX_MS);
         }
         let doubled_ms = search.ask_again_ms.saturating_mul(2).min(longest_ms);
         search.ask_again_ms = doubled_ms.max(1);
@@ -273,14 +281,16 @@ impl Election {
         };
         self.round = vote.round;
         self.decided = Some(vote);
-        let asked = self.search.take().map(|search| search.asked);
-        for sid in asked.into_iter().flatten() {
-            out.push(ElectionEffect::Send(sid, self.message(vote)));
+        if let Some(search) = self.search.take() {
+            for sid in search.to_be_told() {
+                out.push(ElectionEffect::Send(sid, self.message(vote)));
+            }
         }
         out.push(ElectionEffect::Decided(vote));
     }
 }
 
-/// How long a voter that cannot be reached is left alone. ZooKeeper's intervals grow to a minute,
-/// which is long for an ensemble that needs just this voter.
-const REDIAL_INTERVAL_MAX_MS: u64 = 1000;
+/// How long a voter that cannot be reached is left alone, and how long an observer waits before it
+/// asks again. ZooKeeper's intervals grow to a minute, which is long for an ensemble that needs just
+/// this voter, and for the clients of an observer that nobody tells when there is a leader.
+const IN_NEED_INTERVAL_MAX_MS: u64 = 1000;
