@@ -16,7 +16,8 @@
 //!
 //! Reading order: [`disk`] (the trait and the crash contract), [`real_disk`], [`memory_disk`];
 //! [`names`]; [`log_format`] with `bit_flip`, [`log_reader`], [`log`]; [`compress`], [`snapshot`],
-//! [`snapshot_reader`]; `replay`, [`recover`], [`purge`]; [`epochs`] and [`dir_lock`].
+//! [`snapshot_reader`], [`stream`]; `replay`, [`recover`], [`purge`]; `install`, [`truncate`],
+//! [`epochs`]; [`storage`], which puts it all together, and [`snapshots`]; [`dir_lock`].
 
 #![warn(missing_docs, clippy::indexing_slicing)]
 
@@ -25,6 +26,7 @@ pub mod compress;
 pub mod dir_lock;
 pub mod disk;
 pub mod epochs;
+mod install;
 pub mod log;
 pub mod log_format;
 pub mod log_reader;
@@ -36,3 +38,7 @@ pub mod recover;
 mod replay;
 pub mod snapshot;
 pub mod snapshot_reader;
+pub mod snapshots;
+pub mod storage;
+pub mod stream;
+pub mod truncate;

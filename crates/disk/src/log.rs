@@ -179,6 +179,15 @@ impl<D: Disk> Log<D> {
         self.failure.is_some()
     }
 
+    /// Forgets the files: they were cut or removed. The next append begins a new one.
+    ///
+    /// # Panics
+    /// If something was appended but not committed.
+    pub(crate) fn start_over(&mut self) {
+        self.roll();
+        self.last_appended = None;
+    }
+
     fn leave_file(&mut self) {
         self.left_bytes += self.file.take().map_or(0, |file| file.len);
     }

@@ -2,8 +2,9 @@
 //!
 //! `log.<zxid>` and `snapshot.<zxid>[.gz|.snappy]`; the zxid is lower-case hexadecimal without
 //! padding: that of the first record in a log, the last one applied in a snapshot. Anything else
-//! in the directory is somebody else's and never touched, except `snapshot.<zxid>*.tmp`, which a
-//! crash leaves behind while a snapshot is written.
+//! in the directory is somebody else's and never touched, except `snapshot.<zxid>*.tmp` and
+//! `sent.snapshot.<zxid>*.tmp`, which a crash leaves behind while a snapshot is written that was
+//! taken here or sent by a leader.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -56,7 +57,8 @@ pub fn parse_snapshot_name(name: &str) -> Option<(Zxid, Compression)> {
 /// Whether a crash left this while a snapshot was written.
 #[must_use]
 pub fn is_unfinished_snapshot(name: &str) -> bool {
-    name.strip_suffix(".tmp").is_some_and(|name| parse_snapshot_name(name).is_some())
+    name.strip_suffix(".tmp")
+        .is_some_and(|name| parse_snapshot_name(name.strip_prefix(SENT).unwrap_or(name)).is_some())
 }
 
 /// The logs of a directory, lowest zxid first.
@@ -90,6 +92,10 @@ fn find<D: Disk>(
     Ok(files)
 }
 
+/// In front of the name of a snapshot that a leader sends, until it is whole. Apache's server looks
+/// at no such file.
+pub(crate) const SENT: &str = "sent.";
+
 fn parse_zxid(hex: &str) -> Option<Zxid> {
     let digits = !hex.is_empty() && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
     digits.then(|| i64::from_str_radix(hex, 16).ok().map(Zxid)).flatten()
@@ -120,6 +126,8 @@ mod tests {
         }
         assert!(is_unfinished_snapshot("snapshot.1.tmp"));
         assert!(is_unfinished_snapshot("snapshot.1.gz.tmp"));
+        assert!(is_unfinished_snapshot("sent.snapshot.1.tmp"));
+        assert!(!is_unfinished_snapshot("sent.snapshot.1"));
         assert!(!is_unfinished_snapshot("currentEpoch.tmp"));
         assert!(!is_unfinished_snapshot("log.1.tmp"));
     }

@@ -14,6 +14,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ostler_tree::Tree;
 use ostler_wire::ids::Zxid;
@@ -60,6 +61,9 @@ pub struct Recovered {
     pub torn_tail: Option<(PathBuf, u64)>,
     /// How many digests did not agree; each was reported.
     pub digest_mismatches: u64,
+    /// The newest of these, oldest first, as they were logged: as many as are good to have in
+    /// memory, which is some thousands, or some MiB.
+    pub tail: Vec<(Zxid, Arc<[u8]>)>,
     /// Nothing was there, neither a snapshot nor any transaction.
     pub fresh: bool,
 }
@@ -165,6 +169,18 @@ pub fn recover<D: Disk>(
     log_dir: &Path,
     options: &RecoverOptions,
 ) -> Result<Recovered, RecoverError> {
+    let found = recover_again(disk, snap_dir, log_dir, options)?;
+    remove_unfinished(disk, snap_dir)?;
+    Ok(found)
+}
+
+/// The same for a server that runs, and may just be writing a snapshot.
+pub(crate) fn recover_again<D: Disk>(
+    disk: &D,
+    snap_dir: &Path,
+    log_dir: &Path,
+    options: &RecoverOptions,
+) -> Result<Recovered, RecoverError> {
     refuse_mixed(disk, snap_dir, log_dir)?;
     let (found, bad) = newest_good_snapshot(disk, snap_dir, options.hash_key)?;
     let fresh = found.is_none();
@@ -173,6 +189,7 @@ pub fn recover<D: Disk>(
     }
     let snapshot = found.as_ref().map(|(file, _)| file.clone());
     let mut replay = begin(found, options);
+    replay.landmarks = bad.iter().map(|(_, wanted)| *wanted).collect();
     let logs = replay.run(disk, log_dir, options.max_record_bytes)?;
     if let Some((newest, wanted)) = bad.into_iter().find(|(_, wanted)| *wanted > replay.last) {
         return Err(RecoverError::LogsTooShort { newest, last: replay.last, wanted });
@@ -187,6 +204,7 @@ pub fn recover<D: Disk>(
         tree: replay.tree,
         snapshot: snapshot.map(|file| file.zxid),
         txns_replayed: replay.txns,
+        tail: replay.tail.records.into(),
         torn_tail: logs.torn.map(|torn| (torn.path, torn.offset)),
         digest_mismatches: replay.digest_mismatches,
         fresh: fresh && replay.txns == 0,
@@ -280,10 +298,6 @@ fn repair<D: Disk>(
     snapshot: Option<&NamedFile>,
     logs: &LogState,
 ) -> Result<(), RecoverError> {
-    let at = |path: &Path| {
-        let path = path.to_owned();
-        move |source| RecoverError::Repair { path, source }
-    };
     if let Some(torn) = &logs.torn {
         tracing::warn!(
             "cutting {} to {} bytes: {}. This is what a crash leaves; nothing acknowledged is lost",
@@ -302,17 +316,27 @@ fn repair<D: Disk>(
     for hollow in &logs.hollow {
         put_out_of_the_way(disk, hollow).map_err(at(&hollow.path))?;
     }
-    let names = names::list_if_present(disk, snap_dir).map_err(at(snap_dir))?;
-    for name in names.iter().filter(|name| names::is_unfinished_snapshot(name)) {
-        let path = snap_dir.join(name);
-        disk.remove(&path).map_err(at(&path))?;
-    }
     for dir in [snap_dir, log_dir] {
         if disk.exists(dir).map_err(at(dir))? {
             disk.sync_dir(dir).map_err(at(dir))?;
         }
     }
     Ok(())
+}
+
+/// Removes the snapshots that a crash left unfinished.
+fn remove_unfinished<D: Disk>(disk: &D, snap_dir: &Path) -> Result<(), RecoverError> {
+    let names = names::list_if_present(disk, snap_dir).map_err(at(snap_dir))?;
+    for name in names.iter().filter(|name| names::is_unfinished_snapshot(name)) {
+        let path = snap_dir.join(name);
+        disk.remove(&path).map_err(at(&path))?;
+    }
+    Ok(())
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> RecoverError {
+    let path = path.to_owned();
+    move |source| RecoverError::Repair { path, source }
 }
 
 /// A log without a header would keep Apache's server from starting.

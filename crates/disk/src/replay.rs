@@ -7,7 +7,9 @@
 //! anything, or if the next record of the next file is the very successor: Apache's server leaves
 //! torn bytes where they are and goes on in a new file.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ostler_tree::Tree;
 use ostler_wire::ids::Zxid;
@@ -29,8 +31,19 @@ pub(crate) struct Replay {
     /// Until this transaction the snapshot is fuzzy and digests say nothing.
     pub(crate) fuzzy_until: Option<SnapshotDigest>,
     pub(crate) check_digests: bool,
+    /// The newest records.
+    pub(crate) tail: RecordTail,
+    /// Snapshots that cannot be read, and that history goes through.
+    pub(crate) landmarks: Vec<Zxid>,
     /// A torn write that only the record right behind it can excuse.
     excused_by_successor: Option<TornTail>,
+}
+
+/// The newest records that were replayed, oldest first.
+#[derive(Default)]
+pub(crate) struct RecordTail {
+    pub(crate) records: VecDeque<(Zxid, Arc<[u8]>)>,
+    bytes: usize,
 }
 
 /// A torn write at the end of a file.
@@ -69,6 +82,8 @@ impl Replay {
             digest_mismatches: 0,
             fuzzy_until: None,
             check_digests,
+            tail: RecordTail::default(),
+            landmarks: Vec::new(),
             excused_by_successor: None,
         }
     }
@@ -142,7 +157,7 @@ impl Replay {
         {
             return Err(torn.into_damage().into());
         }
-        if !follows(self.last, zxid) {
+        if !follows(self.last, zxid) || self.passes_by_landmark(zxid) {
             let (path, after) = (path.to_owned(), self.last);
             return Err(RecoverError::Gap { path, offset, found: zxid, after });
         }
@@ -152,10 +167,18 @@ impl Replay {
             reason: format!("the transaction cannot be read: {error}"),
         })?;
         self.tree.apply(&record.header, &record.txn, &mut Vec::new());
+        self.tail.push(zxid, body);
         self.last = zxid;
         self.txns += 1;
         self.check_digest(zxid, record.digest);
         Ok(())
+    }
+
+    /// Whether the end of an epoch is missing before `zxid`, which nothing else would show. A
+    /// landmark without a counter is the start of an epoch, which is no transaction.
+    fn passes_by_landmark(&self, zxid: Zxid) -> bool {
+        let passed = |mark: &Zxid| *mark > self.last && *mark < zxid && mark.counter() != 0;
+        self.landmarks.iter().any(passed)
     }
 
     fn check_digest(&mut self, zxid: Zxid, noted: Option<TxnDigest>) {
@@ -186,6 +209,17 @@ impl Replay {
     }
 }
 
+impl RecordTail {
+    fn push(&mut self, zxid: Zxid, body: &[u8]) {
+        self.bytes += body.len();
+        self.records.push_back((zxid, body.into()));
+        while self.records.len() > TAIL_RECORDS_MAX || self.bytes > TAIL_BYTES_MAX {
+            let Some((_, dropped)) = self.records.pop_front() else { return };
+            self.bytes -= dropped.len();
+        }
+    }
+}
+
 impl TornTail {
     fn into_damage(self) -> LogError {
         let Self { path, offset, reason } = self;
@@ -195,14 +229,19 @@ impl TornTail {
 
 /// The files that can hold records after `last`: the newest that begins no later than its
 /// successor, and everything newer.
-fn needed(files: Vec<NamedFile>, last: Zxid) -> impl Iterator<Item = NamedFile> {
+pub(crate) fn needed(files: Vec<NamedFile>, last: Zxid) -> impl Iterator<Item = NamedFile> {
     let first = files.iter().rposition(|file| file.zxid.0 <= last.0.saturating_add(1));
     files.into_iter().skip(first.unwrap_or(0))
 }
 
 /// Whether `zxid` can come right after `last`.
-fn follows(last: Zxid, zxid: Zxid) -> bool {
+pub(crate) fn follows(last: Zxid, zxid: Zxid) -> bool {
     zxid.0 == last.0.saturating_add(1) || (zxid.epoch() > last.epoch() && zxid.counter() <= 1)
 }
 
 const REPORTED_MISMATCHES_MAX: u64 = 10;
+
+/// What a server has to offer to others right after a start: no more than this, for it stays in
+/// memory.
+const TAIL_RECORDS_MAX: usize = 5000;
+const TAIL_BYTES_MAX: usize = 16 << 20;

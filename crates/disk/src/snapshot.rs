@@ -70,20 +70,77 @@ pub fn write_snapshot_beside<D: Disk>(
     options: &SnapshotOptions,
     give_way: &mut dyn FnMut(),
 ) -> io::Result<PathBuf> {
+    write_unnamed(disk, dir, tree, options, give_way)?.name(disk, dir)
+}
+
+/// A snapshot that is whole and synced, under a name that no recovery looks at.
+pub(crate) struct Unnamed {
+    unfinished: PathBuf,
+    path: PathBuf,
+}
+
+/// Writes everything but the name.
+pub(crate) fn write_unnamed<D: Disk>(
+    disk: &D,
+    dir: &Path,
+    tree: &Tree,
+    options: &SnapshotOptions,
+    give_way: &mut dyn FnMut(),
+) -> io::Result<Unnamed> {
     let name = names::snapshot_name(tree.last_zxid(), options.compression);
-    let path = dir.join(&name);
-    let unfinished = dir.join(name + ".tmp");
-    let written = write_file(disk, &unfinished, tree, options, give_way)
-        .and_then(|()| disk.rename(&unfinished, &path))
-        .and_then(|()| disk.sync_dir(dir));
-    if let Err(error) = written {
-        if disk.exists(&unfinished).unwrap_or(false) {
-            // The first error is the one to report.
-            let _ = disk.remove(&unfinished);
+    let unnamed = Unnamed { path: dir.join(&name), unfinished: dir.join(name + ".tmp") };
+    write_under(disk, unnamed, tree, options, give_way)
+}
+
+/// The same for a tree that was sent: under another name, since a snapshot of that zxid may just be
+/// on its way to disk.
+pub(crate) fn write_unnamed_sent<D: Disk>(
+    disk: &D,
+    dir: &Path,
+    tree: &Tree,
+    options: &SnapshotOptions,
+) -> io::Result<Unnamed> {
+    let name = names::snapshot_name(tree.last_zxid(), options.compression);
+    let unfinished = dir.join(format!("{}{name}.tmp", names::SENT));
+    let unnamed = Unnamed { path: dir.join(name), unfinished };
+    write_under(disk, unnamed, tree, options, &mut || {})
+}
+
+fn write_under<D: Disk>(
+    disk: &D,
+    unnamed: Unnamed,
+    tree: &Tree,
+    options: &SnapshotOptions,
+    give_way: &mut dyn FnMut(),
+) -> io::Result<Unnamed> {
+    match write_file(disk, &unnamed.unfinished, tree, options, give_way) {
+        Ok(()) => Ok(unnamed),
+        Err(error) => {
+            unnamed.discard(disk);
+            Err(error)
         }
-        return Err(error);
     }
-    Ok(path)
+}
+
+impl Unnamed {
+    /// Gives the snapshot its name, from which moment on it counts; durable when this returns.
+    pub(crate) fn name<D: Disk>(self, disk: &D, dir: &Path) -> io::Result<PathBuf> {
+        let named = disk.rename(&self.unfinished, &self.path).and_then(|()| disk.sync_dir(dir));
+        match named {
+            Ok(()) => Ok(self.path),
+            Err(error) => {
+                self.discard(disk);
+                Err(error)
+            }
+        }
+    }
+
+    /// Removes it, as far as possible: whatever made it useless is what has to be reported.
+    pub(crate) fn discard<D: Disk>(&self, disk: &D) {
+        if disk.exists(&self.unfinished).unwrap_or(false) {
+            let _ = disk.remove(&self.unfinished);
+        }
+    }
 }
 
 fn write_file<D: Disk>(
@@ -95,21 +152,13 @@ fn write_file<D: Disk>(
 ) -> io::Result<()> {
     let file = FileWriter { file: disk.create(path)?, end: 0, synced: 0 };
     let mut out = SealedWriter::new(Compressor::new(options.compression, file)?);
-    put_tables(tree, &mut out.buffer);
-    let mut walk = tree.walk();
-    let mut written: u64 = 0;
-    while let Some((path, znode)) = walk.next() {
-        written += 1;
-        if written.is_multiple_of(GIVE_WAY_ZNODES) {
-            give_way();
-        }
-        out.buffer.put_string(path);
-        out.buffer.put_buffer(znode.data());
-        out.buffer.put_long(znode.acl_id().file_id());
-        znode.stat_persisted().write(&mut out.buffer);
-        out.drain_if_full()?;
-    }
-    out.buffer.put_string("/");
+    out.buffer.extend_from_slice(&HEADER);
+    let SealedWriter { to, buffer, sum } = &mut out;
+    let mut drain = |bytes: &[u8]| {
+        sum.write(bytes);
+        to.write_all(bytes)
+    };
+    put_body(tree, buffer, &mut drain, give_way)?;
     out.seal()?;
     if options.digest {
         // Before the first transaction there is no digest to speak of.
@@ -126,9 +175,37 @@ fn write_file<D: Disk>(
     out.to.finish()?.file.sync_all()
 }
 
-/// The header, the sessions and the ACL lists.
+/// Puts sessions, ACL lists, znodes and the mark that ends them into `buffer`, which `drain` takes
+/// whenever it is large. What is left in it at the end is for the caller.
+pub(crate) fn put_body(
+    tree: &Tree,
+    buffer: &mut Vec<u8>,
+    drain: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+    give_way: &mut dyn FnMut(),
+) -> io::Result<()> {
+    put_tables(tree, buffer);
+    let mut walk = tree.walk();
+    let mut written: u64 = 0;
+    while let Some((path, znode)) = walk.next() {
+        written += 1;
+        if written.is_multiple_of(GIVE_WAY_ZNODES) {
+            give_way();
+        }
+        buffer.put_string(path);
+        buffer.put_buffer(znode.data());
+        buffer.put_long(znode.acl_id().file_id());
+        znode.stat_persisted().write(buffer);
+        if buffer.len() >= DRAIN_BYTES {
+            drain(buffer)?;
+            buffer.clear();
+        }
+    }
+    buffer.put_string("/");
+    Ok(())
+}
+
+/// The sessions and the ACL lists.
 fn put_tables(tree: &Tree, out: &mut Vec<u8>) {
-    out.extend_from_slice(&HEADER);
     out.put_count(tree.session_count());
     for (session, timeout_ms) in tree.sessions() {
         out.put_long(session.0);
@@ -152,10 +229,6 @@ struct SealedWriter<W: Write> {
 impl<W: Write> SealedWriter<W> {
     fn new(to: Compressor<W>) -> Self {
         Self { to, buffer: Vec::with_capacity(2 * DRAIN_BYTES), sum: Adler32::new() }
-    }
-
-    fn drain_if_full(&mut self) -> io::Result<()> {
-        if self.buffer.len() >= DRAIN_BYTES { self.drain() } else { Ok(()) }
     }
 
     fn drain(&mut self) -> io::Result<()> {
@@ -203,7 +276,8 @@ pub(crate) const HEADER: [u8; 16] = *b"ZKSN\0\0\0\x02\xff\xff\xff\xff\xff\xff\xf
 /// The string that ends the nodes and every seal.
 pub(crate) const END_MARK: [u8; 5] = *b"\0\0\0\x01/";
 
-const DRAIN_BYTES: usize = 64 << 10;
+/// So much is gathered before it is passed on.
+pub(crate) const DRAIN_BYTES: usize = 64 << 10;
 
 const SYNC_STEP_BYTES: u64 = 1 << 20;
 

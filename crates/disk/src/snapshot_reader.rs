@@ -162,16 +162,24 @@ fn read_file<D: Disk>(
     let from = compress::decompressor(compression, FileReader { file: &file, at: 0 })
         .map_err(|error| fail(0, error.to_string()))?;
     let mut from = SealedReader::new(from);
-    let ending = read_parts(&mut from, sink).map_err(|bad| fail(from.offset(), bad.0))?;
+    let ending = read_parts(&mut from, sink).map_err(|bad| fail(from.offset(), bad.to_string()))?;
     Ok((zxid, ending))
 }
 
 /// The reason why reading ended early.
-struct Bad(String);
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Bad {
+    /// The bytes cannot be had.
+    #[error(transparent)]
+    Read(#[from] io::Error),
+    /// The bytes are not those of a snapshot.
+    #[error("{0}")]
+    Content(String),
+}
 
 impl From<&str> for Bad {
     fn from(reason: &str) -> Self {
-        Self(reason.to_owned())
+        Self::Content(reason.to_owned())
     }
 }
 
@@ -180,6 +188,14 @@ fn read_parts<R: Read>(from: &mut SealedReader<R>, sink: &mut impl Sink) -> Resu
     if !header.starts_with(b"ZKSN") {
         return Err("it does not begin with the header of a snapshot".into());
     }
+    read_body(from, sink)?;
+    from.check_seal()?;
+    read_ending(from)
+}
+
+/// Reads sessions, ACL lists and znodes, through the mark that ends them and not one byte further
+/// than that, unless the reader reads ahead.
+fn read_body<R: Read>(from: &mut SealedReader<R>, sink: &mut impl Sink) -> Result<(), Bad> {
     for _ in 0..from.count()? {
         let mut fields = Reader::new(from.take(12)?);
         let (session, timeout_ms) = (long(&mut fields)?, int(&mut fields)?);
@@ -195,8 +211,31 @@ fn read_parts<R: Read>(from: &mut SealedReader<R>, sink: &mut impl Sink) -> Resu
         sink.acl(id, list);
     }
     while read_node(from, sink)? {}
-    from.check_seal()?;
-    read_ending(from)
+    Ok(())
+}
+
+/// Reads what follows a SNAP packet, through the string `end`, into a tree at `zxid`; the offset in
+/// bytes goes with the reason why not. Takes not one byte from behind it.
+pub(crate) fn read_stream_body(
+    from: &mut dyn Read,
+    hash_key: u64,
+    zxid: Zxid,
+    end: &str,
+    field_bytes_max: usize,
+) -> Result<Tree, (u64, Bad)> {
+    let mut builder = Builder::new(hash_key);
+    let mut from = SealedReader { reads_ahead: false, field_bytes_max, ..SealedReader::new(from) };
+    let read = read_body(&mut from, &mut builder).and_then(|()| {
+        // First the length alone: if it is another one, the other bytes may not come.
+        if length(from.peek(4)?, 0)? != Some(end.len()) || from.text()? != end {
+            return Err(Bad::Content(format!("it does not end in {end}")));
+        }
+        Ok(())
+    });
+    match read {
+        Ok(()) => Ok(builder.finish(zxid)),
+        Err(bad) => Err((from.offset(), bad)),
+    }
 }
 
 /// Reads one node, or the mark that ends them: then false.
@@ -209,11 +248,11 @@ fn read_node<R: Read>(from: &mut SealedReader<R>, sink: &mut impl Sink) -> Resul
     let data_at = path_bytes + 4;
     let data_bytes = length(from.peek(data_at + 4)?, data_at)?.unwrap_or(0);
     let fields = &mut Reader::new(from.take(data_at + 4 + data_bytes + 8 + STAT_BYTES)?);
-    let path = fields.text().map_err(|error| Bad(error.to_string()))?;
-    let data = fields.buffer().map_err(|error| Bad(error.to_string()))?;
+    let path = fields.text().map_err(|error| Bad::Content(error.to_string()))?;
+    let data = fields.buffer().map_err(|error| Bad::Content(error.to_string()))?;
     let acl_id = long(fields)?;
-    let stat = StatPersisted::read(fields).map_err(|error| Bad(error.to_string()))?;
-    sink.node(&path, data, acl_id, &stat).map_err(|missing| Bad(missing.to_string()))?;
+    let stat = StatPersisted::read(fields).map_err(|error| Bad::Content(error.to_string()))?;
+    sink.node(&path, data, acl_id, &stat).map_err(|missing| Bad::Content(missing.to_string()))?;
     Ok(true)
 }
 
@@ -260,11 +299,11 @@ fn parse_digest(rest: &[u8]) -> Option<(Option<SnapshotDigest>, usize)> {
 }
 
 fn int(from: &mut Reader<'_>) -> Result<i32, Bad> {
-    from.int().map_err(|error| Bad(error.to_string()))
+    from.int().map_err(|error| Bad::Content(error.to_string()))
 }
 
 fn long(from: &mut Reader<'_>) -> Result<i64, Bad> {
-    from.long().map_err(|error| Bad(error.to_string()))
+    from.long().map_err(|error| Bad::Content(error.to_string()))
 }
 
 /// The length that stands at `at`; `None` is null.
@@ -273,7 +312,7 @@ fn length(bytes: &[u8], at: usize) -> Result<Option<usize>, Bad> {
         -1 => Ok(None),
         length => match usize::try_from(length) {
             Ok(length) => Ok(Some(length)),
-            Err(_) => Err(Bad(format!("a length of {length} cannot be"))),
+            Err(_) => Err(Bad::Content(format!("a length of {length} cannot be"))),
         },
     }
 }
@@ -289,12 +328,25 @@ struct SealedReader<R> {
     end: usize,
     dropped: u64,
     sum: Adler32,
+    /// Whether more may be read than was asked for.
+    reads_ahead: bool,
+    /// More than that is not believed to belong together.
+    field_bytes_max: usize,
 }
 
 impl<R: Read> SealedReader<R> {
     fn new(from: R) -> Self {
-        let (summed, start, end) = (0, 0, 0);
-        Self { from, buffer: Vec::new(), summed, start, end, dropped: 0, sum: Adler32::new() }
+        Self {
+            from,
+            buffer: Vec::new(),
+            summed: 0,
+            start: 0,
+            end: 0,
+            dropped: 0,
+            sum: Adler32::new(),
+            reads_ahead: true,
+            field_bytes_max: usize::MAX,
+        }
     }
 
     fn offset(&self) -> u64 {
@@ -307,7 +359,7 @@ impl<R: Read> SealedReader<R> {
             self.fill(count)?;
         }
         let bytes = self.buffer.get(self.start..self.start + count);
-        bytes.filter(|_| self.end - self.start >= count).ok_or_else(|| "the file ends here".into())
+        bytes.filter(|_| self.end - self.start >= count).ok_or_else(|| "it ends here".into())
     }
 
     /// As [`Self::peek`], but what there is if the file ends before.
@@ -370,6 +422,9 @@ impl<R: Read> SealedReader<R> {
         if self.end - self.start >= count {
             return Ok(());
         }
+        if count > self.field_bytes_max {
+            return Err(Bad::Content(format!("a length of about {count} is too much")));
+        }
         self.sum_up();
         self.buffer.copy_within(self.start..self.end, 0);
         self.dropped += self.start as u64;
@@ -379,11 +434,13 @@ impl<R: Read> SealedReader<R> {
             if self.end == self.buffer.len() {
                 self.buffer.resize((2 * self.buffer.len()).max(BUFFER_BYTES), 0);
             }
-            match self.from.read(self.buffer.get_mut(self.end..).unwrap_or_default()) {
+            let room = if self.reads_ahead { self.buffer.len() } else { count };
+            let to = self.end..room.min(self.buffer.len());
+            match self.from.read(self.buffer.get_mut(to).unwrap_or_default()) {
                 Ok(0) => break,
                 Ok(filled) => self.end += filled,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Bad(error.to_string())),
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(())
