@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -17,7 +18,7 @@ from pathlib import Path
 import trees
 from client import Session
 from load import CREATE, ROOT, Load, create
-from servers import JAR_38, QUICK_JVM, Ensemble
+from servers import INTEROP, JAR_38, QUICK_JVM, Ensemble
 
 
 class Stage:
@@ -27,7 +28,7 @@ class Stage:
         self.scratch = Path(tempfile.mkdtemp(prefix=f"ensemble-{name}-"))
         # For scenarios that any kinds can play: --kinds of the command line.
         self.kinds = kinds
-        self.ensembles, self.loads = [], []
+        self.ensembles, self.loads, self.listeners = [], [], []
         self.started = time.monotonic()
         self.told = []
 
@@ -42,6 +43,11 @@ class Stage:
         made = Ensemble(kinds, self.scratch / f"ensemble{len(self.ensembles)}", settings, hosts,
                         QUICK_JVM)
         self.ensembles.append(made)
+        if os.environ.get("ENSEMBLE_OVERHEAR"):
+            place = self.scratch / f"ensemble{len(self.ensembles) - 1}"
+            self.listeners.append(subprocess.Popen(
+                [INTEROP / "ensemble/overhear", place, place / "overheard"]))
+            time.sleep(0.3)
         return made
 
     def load(self, ensemble, **options):
@@ -97,6 +103,9 @@ class Stage:
             load.end()
         for ensemble in self.ensembles:
             ensemble.end()
+        for listener in self.listeners:
+            listener.kill()
+            listener.wait()
         if keep:
             print(f"        kept: {self.scratch}", flush=True)
         else:
