@@ -41,16 +41,18 @@ ZOO_LOG_DIR="${ZOO_LOG_DIR:-$ZOOKEEPER_PREFIX/logs}"
 SERVER_JVMFLAGS="${SERVER_JVMFLAGS-}${JVMFLAGS:+ $JVMFLAGS}"
 export SERVER_JVMFLAGS
 
-# Beside the scripts when installed, in target when built, else wherever the shell finds it.
+# Where the environment says, beside the scripts when installed, in target when built, else
+# wherever the shell finds it.
+named="${OSTLER-}"
 OSTLER=""
-for candidate in "$ZOOBINDIR/ostler" "$ZOOKEEPER_PREFIX/target/release/ostler" \
+for candidate in "$named" "$ZOOBINDIR/ostler" "$ZOOKEEPER_PREFIX/target/release/ostler" \
   "$ZOOKEEPER_PREFIX/target/debug/ostler" "$(command -v ostler 2>/dev/null)"; do
   if [ -f "$candidate" ] && [ -x "$candidate" ]; then
     OSTLER="$candidate"
     break
   fi
 done
-unset candidate
+unset candidate named
 if [ -z "$OSTLER" ]; then
   echo "Error: ostler is not in $ZOOBINDIR, not in $ZOOKEEPER_PREFIX/target and not in PATH." >&2
   exit 1

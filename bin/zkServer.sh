@@ -134,6 +134,8 @@ find_client_part() { # <file> <id>
   case "$client" in
     *:*) address="${client%:*}" ;;
   esac
+  address="${address#[}"
+  address="${address%]}"
   [[ "$port" =~ ^[0-9]+$ ]]
 }
 
