@@ -18,6 +18,32 @@ OPCODES = {
     "sasl": 102, "getEphemerals": 103, "getAllChildrenNumber": 104, "setWatches2": 105,
     "addWatch": 106, "whoAmI": 107,
 }
+# Of the election port and of the quorum port; no golden file has them.
+VOTES = {
+    "notification": "00000000" + "0000000000000003" + "0000000000000000" + "0000000000000001"
+        + "0000000000000001" + "00000002" + "0000000a" + b"version=10".hex(),
+    "notification-28": "00000001" + "0000000000000003" + "0000000100000002" + "0000000000000001",
+    "notification-40": "00000002" + "0000000000000003" + "0000000100000002" + "0000000000000001"
+        + "0000000000000001" + "00000001",
+    "hello": "ffffffffffff0000" + "0000000000000003" + "0000000f" + b"127.0.0.1:23883".hex(),
+    "hello-two": "ffffffffffff0001" + "0000000000000003" + "00000007" + b"a:1|b:2".hex(),
+    "hello-3.4": "0000000000000003",
+}
+PACKETS = {
+    "follower-info": "0000000b" + "0000000000000000" + "00000014" + "0000000000000006" + "00010000"
+        + "0000000000000000" + "ffffffff",
+    "leader-info": "00000011" + "0000000100000000" + "00000004" + "00010000" + "ffffffff",
+    "ack-epoch": "00000012" + "0000000000000000" + "00000004" + "00000000" + "ffffffff",
+    "diff-commit": ("0000000d" + "0000000100000002" + "ffffffff" + "ffffffff")
+        + ("00000004" + "0000000100000002" + "ffffffff" + "ffffffff"),
+    "request": "00000001" + "ffffffffffffffff" + "00000014" + "0100000000000001" + "00000001"
+        + "00000009" + "00000000" + "00000001" + "00000002" + b"ip".hex() + "00000009"
+        + b"127.0.0.1".hex(),
+    "ping": "00000005" + "0000000100000002" + "0000000c" + "0100000000000001" + "00002710"
+        + "ffffffff",
+    "revalidate": "00000006" + "ffffffffffffffff" + "0000000c" + "0100000000000001" + "00002710"
+        + "ffffffff",
+}
 PATHS = [
     "", "/", "/a", "/a/b", "//", "/a//b", "/a/", "a", "/.", "/..", "/...", "/a/../b", "/a b",
     "/\0", "/\x1f", "/\x7f", "/\x9f", "/\xa0", "/\u200b", "/\ud7ff", "/\ue000", "/\uf8ff",
@@ -67,6 +93,10 @@ def main():
     save("frame", "limit", int_bytes(64) + bytes(64))
     save("frame", "beyond", int_bytes(65) + bytes(65))
     save("frame", "word", b"ruok")
+    for name, digits in VOTES.items():
+        save("vote", name, bytes.fromhex(digits))
+    for name, digits in PACKETS.items():
+        save("quorum", name, bytes.fromhex(digits))
     for index, path in enumerate(PATHS):
         save("path", f"{index:02}", path.encode())
 

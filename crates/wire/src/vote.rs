@@ -106,7 +106,8 @@ impl Notification {
             leader,
             zxid,
             round,
-            peer_epoch: i64::from(zxid.epoch().0),
+            // Java shifts the sign along.
+            peer_epoch: zxid.0 >> 32,
             version: 0,
             config: String::new(),
         };

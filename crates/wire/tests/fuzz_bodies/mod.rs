@@ -12,10 +12,12 @@ use ostler_wire::frame;
 use ostler_wire::jute::{Reader, Text};
 use ostler_wire::op::OpCode;
 use ostler_wire::path;
+use ostler_wire::quorum::{ForwardedRequest, LearnerInfo, PacketKind, QuorumPacket, Touched};
 use ostler_wire::reply::{OpResult, ReplyHeader, WatcherEvent};
 use ostler_wire::request::{CreateRequest, Request, RequestHeader, WatchLists};
 use ostler_wire::stat::{Stat, StatPersisted};
 use ostler_wire::txn::{CreateTxn, Txn, TxnRecord};
+use ostler_wire::vote::{Hello, NOTIFICATION_VERSION, Notification};
 
 /// A check of any bytes.
 pub(crate) type Body = fn(&[u8]);
@@ -25,9 +27,11 @@ pub(crate) const BODIES: &[(&str, Body)] = &[
     ("connect", connect),
     ("frame", frame),
     ("path", path),
+    ("quorum", quorum),
     ("reply", reply),
     ("request", request),
     ("txn", txn),
+    ("vote", vote),
 ];
 
 /// Runs the check of this name.
@@ -165,6 +169,68 @@ fn txn(bytes: &[u8]) {
     let mut out = Vec::new();
     record.encode(&mut out);
     assert_eq!(TxnRecord::decode(&out), Ok(record));
+}
+
+fn quorum(bytes: &[u8]) {
+    const LENGTH_MAX: usize = 64;
+    let mut rest = bytes;
+    while let Ok(Some((packet, taken))) = QuorumPacket::first(rest, LENGTH_MAX) {
+        let whole = rest.get(..taken).expect("no more than there is");
+        assert!(packet_footprint(&packet) <= footprint_max(whole));
+        assert_eq!(PacketKind::from_number(packet.kind.number()), packet.kind);
+        let mut out = Vec::new();
+        packet.write(&mut out);
+        // Null texts come back as empty ones, and malformed ones repaired: longer, perhaps.
+        let again = QuorumPacket::first(&out, 3 * LENGTH_MAX);
+        assert_eq!(again, Ok(Some((packet.clone(), out.len()))));
+        // A packet is not seen before its last byte is there.
+        let short = whole.get(..taken - 1).expect("shorter than what is there");
+        assert_eq!(QuorumPacket::first(short, LENGTH_MAX), Ok(None));
+        packet_data(packet.data.as_deref().unwrap_or_default());
+        rest = rest.get(taken..).expect("the packet was there");
+    }
+}
+
+/// What stands in the data of packets, whatever their kind is.
+fn packet_data(data: &[u8]) {
+    if let Ok(info) = LearnerInfo::decode(data) {
+        assert_eq!(LearnerInfo::decode(&info.encode()), Ok(info));
+    }
+    if let Ok(request) = ForwardedRequest::decode(data) {
+        assert_eq!(request.encode(), data);
+    }
+    if let Ok(touched) = Touched::read_all(data) {
+        let mut out = Vec::new();
+        touched.iter().for_each(|one| one.write(&mut out));
+        assert_eq!(out, data);
+    }
+}
+
+fn packet_footprint(packet: &QuorumPacket) -> usize {
+    let ids = packet.ids.iter().map(|id| id.scheme.capacity() + id.id.capacity());
+    let data = packet.data.as_ref().map_or(0, |data| data.len());
+    capacity(&packet.ids) + ids.sum::<usize>() + data
+}
+
+fn vote(bytes: &[u8]) {
+    if let Ok(notification) = Notification::decode(bytes) {
+        assert!(notification.config.capacity() <= footprint_max(bytes));
+        let mut out = Vec::new();
+        notification.write(&mut out);
+        let version = NOTIFICATION_VERSION;
+        assert_eq!(Notification::decode(&out), Ok(Notification { version, ..notification }));
+    }
+    if let Ok(Some((hello, taken))) = Hello::first(bytes) {
+        let addresses = hello.addresses.iter().map(String::capacity).sum::<usize>();
+        assert!(capacity(&hello.addresses) + addresses <= footprint_max(bytes));
+        let short = bytes.get(..taken - 1).expect("shorter than what is there");
+        assert_eq!(Hello::first(short), Ok(None));
+        // What is repaired may have become too long.
+        let out = hello.encode();
+        if !hello.addresses.is_empty() && out.len() <= 20 + 2048 {
+            assert_eq!(Hello::first(&out), Ok(Some((hello, out.len()))));
+        }
+    }
 }
 
 /// What a list holds besides the memory of its elements.
