@@ -328,6 +328,12 @@ impl Leader {
         self.links.get(&link).filter(|link| link.stage > Stage::Silent).map(|link| link.sid)
     }
 
+    /// Syncs of learners that wait for a commit.
+    #[must_use]
+    pub fn pending_syncs(&self) -> usize {
+        self.syncs.len()
+    }
+
     /// Its learners.
     #[must_use]
     pub fn report(&self) -> Vec<LearnerReport> {

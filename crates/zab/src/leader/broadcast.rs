@@ -137,14 +137,16 @@ impl Leader {
                     },
                 ));
             }
+            // Between the commits, since what a session asked behind its sync may be next: Java's
+            // learners wait for ever for a write whose commit comes before the sync before it.
+            while let Some((_, id)) = self.syncs.pop_front_if(|(after, _)| *after <= zxid) {
+                if self.links.contains_key(&id) {
+                    out.push(synced(id));
+                }
+            }
         }
         self.committed = held;
         out.push(LeaderEffect::Committed(held));
-        while let Some((_, id)) = self.syncs.pop_front_if(|(zxid, _)| *zxid <= held) {
-            if self.links.contains_key(&id) {
-                out.push(synced(id));
-            }
-        }
         self.end_if_due(out);
     }
 
