@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::mem;
 
 use ostler_wire::acl::Acl;
-use ostler_wire::ids::{SessionId, Zxid};
+use ostler_wire::ids::{SessionId, WallMs, Zxid};
 use ostler_wire::stat::StatPersisted;
 use triomphe::Arc;
 
@@ -15,7 +15,7 @@ use crate::dir::{Dir, Iter};
 use crate::ephemerals::{Ephemerals, PathSet, session_hash};
 use crate::hash::HashKey;
 use crate::quota;
-use crate::znode::{Kind, Znode};
+use crate::znode::{Blob, Kind, Znode};
 
 /// All that a server has agreed on: znodes, sessions, ACL lists, and how far history has come.
 ///
@@ -96,6 +96,34 @@ impl Tree {
     #[must_use]
     pub fn last_zxid(&self) -> Zxid {
         self.last_zxid
+    }
+
+    /// Says how far history has come although no transaction came with it: a new epoch has begun,
+    /// or what lay behind was dropped.
+    pub fn set_last_zxid(&mut self, zxid: Zxid) {
+        self.last_zxid = zxid;
+    }
+
+    /// Gives `/zookeeper/config` the configuration of an ensemble. There is no transaction for it,
+    /// and no digest shows it: each server has its own.
+    // Java: DataTree.setData with version -1, called by ZKDatabase.initConfigInZKDatabase.
+    pub fn set_config(&mut self, text: &str, version: i64, time: WallMs) {
+        const PATH: &str = "/zookeeper/config";
+        if self.node(PATH).is_none() {
+            let stat = StatPersisted { aversion: -1, ..StatPersisted::default() };
+            let acl = self.acls.retain(self.key, &Acl::read_only());
+            if self.attach(PATH, Znode::new("config", Some(b""), acl, &stat)).is_none() {
+                self.acls.release(self.key, acl);
+            }
+        }
+        // Without `/zookeeper` there is no place for it.
+        let Some(znode) = node_mut(&mut self.root, self.key, PATH) else { return };
+        let old_bytes = znode.data().map_or(0, <[u8]>::len);
+        znode.data = Some(Blob::new(text.as_bytes()));
+        znode.mtime = time;
+        znode.mzxid = Zxid(version);
+        znode.version = -1;
+        self.resize(old_bytes, text.len());
     }
 
     /// The znode at a path; both `""` and `"/"` are the root. Never an error: nothing is found at
