@@ -51,6 +51,9 @@ pub struct Settings {
     pub drop_stale: bool,
     /// How many sessions may be opened in a while.
     pub connection_throttle: ThrottleSettings,
+    /// `commitLogCount`: transactions that a member of an ensemble keeps for learners that lack
+    /// them. More are kept while they are small.
+    pub history_count: usize,
 }
 
 /// Settings of the connection throttle, `connection_throttle_*`.
@@ -161,6 +164,7 @@ impl Default for Settings {
             throttled_op_wait_ms: 0,
             drop_stale: false,
             connection_throttle: ThrottleSettings::default(),
+            history_count: 500,
         }
     }
 }
@@ -240,6 +244,12 @@ pub const UNSENT_EVENTS_MAX_BYTES: usize = 64 << 20;
 
 /// Bytes of write requests that one shard may have in progress.
 pub const OUTSTANDING_MAX_BYTES: usize = 64 << 20;
+
+/// Learners that may be connected before a server knows whether it leads.
+pub const EARLY_LINKS_MAX: usize = 100;
+
+/// What such a learner may say until it is answered: who it is, and a little more.
+pub const EARLY_PACKETS_MAX: usize = 4;
 
 /// At most one warning about an exceeded quota in this time.
 pub const QUOTA_WARNING_INTERVAL: Span = Span::from_millis(1000);

@@ -1,49 +1,66 @@
-//! The replica: one server's single writer, as a pure machine. Here in the standalone role.
+//! The replica: one server's single writer, as a pure machine.
 //!
-//! A request becomes a transaction by the checks in `prepare`, is applied to the head tree at once,
-//! and waits in flight until the log is on disk; then it is published. Nothing that was not synced
-//! is ever shown to anybody.
+//! ```text
+//!             standalone    leader                     learner
+//!  request ─► prepare ───── prepare ─► propose         send to the leader ... comes back
+//!             apply to head, log, wait in flight       apply to head, log, wait in flight
+//!  commit  ── log synced    a quorum has logged it     the leader says so
+//!             publish ───── publish ────────────────── publish
+//! ```
+//!
+//! A transaction is applied to the head tree at once and waits in flight until it is committed;
+//! then it is published. Nothing that is not on disk, here or at a quorum, is ever shown to
+//! anybody. A server that is alone plays one role for ever; a member of an ensemble goes from role
+//! to role, and what was in flight stays in flight until it is known whether the next leader has it.
+//!
+//! Reading order: `pipeline` (from head to feed), `requests` with `prepare`, `quota`, `sessions`,
+//! `answers` and `reaper` (ordering them, alone or as a leader), `snapshots`; then `ensemble` (from
+//! role to role), `leading` with `owners`, `learning` with `forwarding`.
 
+mod answers;
 mod connection_throttle;
+mod ensemble;
+mod forwarding;
+mod leading;
+mod learning;
+mod owners;
+mod pipeline;
 mod prepare;
 mod quota;
 mod reaper;
+mod requests;
 mod sessions;
 mod snapshots;
+mod standing;
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::cell::Cell;
 
-use ostler_tree::{Change, Outcome, Tree};
-use ostler_wire::acl::Id;
-use ostler_wire::error::ErrorCode;
-use ostler_wire::ids::{Epoch, SessionId, Sid, Xid, Zxid};
-use ostler_wire::jute::DecodeError;
-use ostler_wire::op::OpCode;
+use ostler_tree::Tree;
+use ostler_wire::ids::{Epoch, Sid, Zxid};
 use ostler_wire::quorum::QuorumPacket;
-use ostler_wire::reply::OpResult;
-use ostler_wire::request::Request as ClientRequest;
-use ostler_wire::txn::{CreateKind, Txn, TxnDigest, TxnHeader, TxnRecord};
 use ostler_wire::vote::Notification;
 use ostler_zab::LinkId;
-use ostler_zab::history::TxnBody;
+use ostler_zab::history::{History, TxnBody};
+use ostler_zab::quorum_config::QuorumConfig;
+use ostler_zab::settings::ZabSettings;
 
 use crate::clock::{Clock, Time};
 use crate::limits::Settings;
-use crate::messages::{Commit, ConnRef, Notice, Reply, ReplyBody, Request, ToReplica};
+use crate::messages::{Commit, Notice, Service, ToReplica};
 use crate::rng::Rng;
 use crate::status::{Mode, ReplicaReport};
 use connection_throttle::{Asks, ConnectionThrottle};
-use prepare::Judge;
+use ensemble::Ensemble;
+use pipeline::Pipeline;
 pub use quota::Excess;
-use quota::{QuotaJudge, QuotaWarnings};
+use quota::QuotaWarnings;
 use reaper::Reaper;
 use sessions::Sessions;
 use snapshots::SnapshotTrigger;
+pub use standing::Standing;
 
 /// Everything that can happen to the replica.
 #[derive(Debug)]
@@ -127,6 +144,9 @@ pub enum Effect {
     WriteSnapshot(Tree),
     /// To be logged as a warning.
     QuotaExceeded(Excess),
+    /// To be logged as an error: this server's tree differs from its leader's since this
+    /// transaction, or since some time before it. Said once until they agree again.
+    DigestMismatch(Zxid),
 }
 
 /// What the log has to do.
@@ -159,36 +179,20 @@ pub enum LogOp {
 #[derive(Debug)]
 pub struct Replica {
     settings: Arc<Settings>,
-    /// Everything that was proposed.
-    head: Tree,
-    /// Everything that was published.
-    committed: Tree,
-    /// Invariant: in the order of `wait_for`; nothing here has been published.
-    in_flight: VecDeque<InFlight>,
-    /// How far the log is on disk.
-    synced: Zxid,
+    pipeline: Pipeline,
+    /// Those whose end is decided here: all of them alone and as a leader, none as a learner.
     sessions: Sessions,
     connection_throttle: ConnectionThrottle,
-    snapshot_trigger: SnapshotTrigger,
-    snapshot_running: bool,
     reaper: Reaper,
     quota_warnings: QuotaWarnings,
     rng: Rng,
-    commits: u64,
-}
-
-/// A step that waits for the disk.
-#[derive(Debug)]
-struct InFlight {
-    /// Published when the log is synced up to here.
-    wait_for: Zxid,
-    commit: Commit,
-    /// Whether the log was rolled behind it, so that a snapshot of it is due.
-    snapshot_due: bool,
+    /// The roles of a member of an ensemble; none for a server that is alone.
+    ensemble: Option<Box<Ensemble>>,
 }
 
 impl Replica {
-    /// Takes over what recovery found. Sessions start with their full timeout.
+    /// A server that is alone takes over what recovery found. Sessions start with their full
+    /// timeout.
     ///
     /// `txns_logged` is the number of transactions behind the newest snapshot; `seed` feeds the
     /// jitter.
@@ -216,341 +220,152 @@ impl Replica {
         Self {
             connection_throttle: ConnectionThrottle::new(at.now, throttle_settings),
             settings,
-            head: tree.clone(),
-            synced: tree.last_zxid(),
-            committed: tree,
-            in_flight: VecDeque::new(),
+            pipeline: Pipeline::new(tree, snapshot_trigger),
             sessions,
-            snapshot_trigger,
-            snapshot_running: false,
             reaper,
             quota_warnings: QuotaWarnings::default(),
             rng,
-            commits: 0,
+            ensemble: None,
         }
+    }
+
+    /// A member of an ensemble takes over what recovery found, and looks for a leader. Nobody is
+    /// served until there is one.
+    ///
+    /// `epochs` are the accepted and the current one as they are on disk. Without `may_vote` the
+    /// data are unexpectedly missing, and this server has no say until a leader has given it some.
+    #[must_use]
+    #[allow(clippy::too_many_arguments)]
+    pub fn in_ensemble(
+        at: Clock,
+        settings: Arc<Settings>,
+        zab: Arc<ZabSettings>,
+        config: Arc<QuorumConfig>,
+        found: Found,
+        epochs: (Epoch, Epoch),
+        may_vote: bool,
+        seed: u64,
+        out: &mut Vec<Effect>,
+    ) -> Self {
+        let Found { mut tree, history, txns_logged } = found;
+        tree.set_config(&config.text(), config.version, at.wall);
+        let mut replica = Self::new(at, settings, tree, txns_logged, seed);
+        let mut kept = History::new(replica.settings.history_count);
+        if history.is_empty() {
+            kept.restart(replica.pipeline.head.last_zxid());
+        }
+        history.into_iter().for_each(|(zxid, body)| kept.push(zxid, body));
+        replica.pipeline.history = Some(kept);
+        replica.sessions.clear();
+        replica.ensemble = Some(Box::new(Ensemble::new(zab, config, epochs, may_vote)));
+        replica.pipeline.publish_now(vec![Notice::Service(Service::Down)], out);
+        replica.drive(at, out);
+        replica
     }
 
     /// Takes one input and appends what has to be done.
     pub fn handle(&mut self, at: Clock, input: Input, out: &mut Vec<Effect>) {
-        if let Some(to) = self.turned_away(at, &input) {
-            return self.publish_now(vec![Notice::TurnedAway { to }], out);
-        }
         match input {
-            // Judged here, since no shard has come further: a client that moves from one shard to
-            // another may have seen what the other has yet to learn.
-            Input::FromShard(
-                ToReplica::Open { from, last_zxid_seen, .. }
-                | ToReplica::Resume { from, last_zxid_seen, .. },
-            ) if last_zxid_seen > self.committed.last_zxid() => {
-                self.publish_now(vec![Notice::Ahead { to: from }], out);
-            }
-            Input::FromShard(ToReplica::Open { from, timeout_ms, .. }) => {
-                self.open(at, from, timeout_ms, out);
-            }
-            Input::FromShard(ToReplica::Resume { from, session, password, timeout_ms, .. }) => {
-                let known = password == Some(sessions::password(session))
-                    && self.sessions.renew(at.now, session, timeout_ms);
-                let answer = if known {
-                    self.attached(from, session, timeout_ms)
+            Input::FromShard(message) => self.from_shard(at, message, out),
+            Input::LogSynced(zxid) => {
+                self.pipeline.log_synced(zxid, out);
+                if self.ensemble.is_none() {
+                    self.commit_up_to(zxid, out);
                 } else {
-                    Notice::Refused { to: from }
-                };
-                // The rightful holder loses its connection even to a wrong password, as in Java.
-                let evict = Notice::Evict { session, keep: from };
-                self.publish_now(vec![evict, answer], out);
-            }
-            Input::FromShard(ToReplica::Request(request)) => self.request(at, request, out),
-            Input::FromShard(ToReplica::Touch(touches)) => {
-                for touch in touches {
-                    self.sessions.touch(touch.at, touch.session, touch.timeout_ms);
+                    self.log_synced_in_role(at, zxid);
                 }
             }
-            Input::LogSynced(zxid) => self.log_synced(zxid, out),
-            Input::SnapshotEnded => self.snapshot_running = false,
-            Input::Vote(..)
-            | Input::ElectionConnected(_)
-            | Input::ElectionUnreachable(_)
-            | Input::Dialled(..)
-            | Input::Accepted(_)
-            | Input::Packet(..)
-            | Input::Snapshot(..)
-            | Input::LinkDown(_)
-            | Input::EpochWritten(..)
-            | Input::Truncated(_)
-            | Input::HandOver => todo!(),
-            Input::Deadline => {
-                for session in self.sessions.due(at.now) {
-                    self.close_session(at, session, Xid(0), None, out);
-                }
-                if let Some(path) = self.reaper.next(at, &self.committed, &self.head) {
-                    let txn = Txn::Delete { path: (&*path).into(), container: true };
-                    let header = self.header(at, SessionId::NONE, Xid(0));
-                    self.propose(header, &txn, out, |_, _| Vec::new());
-                }
-            }
+            Input::SnapshotEnded => self.pipeline.snapshot_ended(),
+            Input::Deadline => self.deadline(at, out),
+            peers => self.from_peers(at, peers, out),
+        }
+        if self.ensemble.is_some() {
+            self.drive(at, out);
         }
     }
 
     /// When [`Input::Deadline`] is due.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
-        let reaper = self.reaper.next_deadline();
-        Some(self.sessions.next_deadline().map_or(reaper, |sessions| sessions.min(reaper)))
+        let own = self.orders().then(|| {
+            let reaper = self.reaper.next_deadline();
+            self.sessions.next_deadline().map_or(reaper, |sessions| sessions.min(reaper))
+        });
+        let ensemble = self.ensemble.as_ref().and_then(|ensemble| ensemble.next_deadline());
+        own.into_iter().chain(ensemble).min()
     }
 
     /// How many znodes with a time to live stay for ever, as `extendedTypesEnabled` is not set.
     #[must_use]
     pub fn ttls_that_stay(&self) -> usize {
-        if self.settings.extended_types { 0 } else { self.committed.ttls().count() }
+        if self.settings.extended_types { 0 } else { self.pipeline.committed().ttls().count() }
     }
 
     /// Everything there is to know about it.
     #[must_use]
     pub fn report(&self, at: Clock) -> ReplicaReport {
         ReplicaReport {
-            tree: self.committed.clone(),
+            tree: self.pipeline.committed().clone(),
             expiry: self.sessions.report(at),
-            in_flight: self.in_flight.len(),
-            commits: self.commits,
-            mode: Mode::Standalone,
-            ensemble: None,
+            in_flight: self.pipeline.in_flight_count(),
+            commits: self.pipeline.commits(),
+            mode: self.ensemble.as_ref().map_or(Mode::Standalone, |ensemble| ensemble.mode()),
+            ensemble: self.ensemble.as_ref().map(|ensemble| ensemble.report()),
         }
     }
 
-    /// Who wants a session and may not have it now.
-    fn turned_away(&mut self, at: Clock, input: &Input) -> Option<ConnRef> {
-        let (from, asks) = match input {
-            Input::FromShard(ToReplica::Open { from, .. }) => (*from, Asks::New),
-            Input::FromShard(ToReplica::Resume { from, .. }) => (*from, Asks::Renewed),
-            _ => return None,
-        };
-        let admitted = self.connection_throttle.admits(at.now, asks, &mut self.rng);
-        (!admitted).then_some(from)
-    }
-
-    fn open(&mut self, at: Clock, from: ConnRef, timeout_ms: i32, out: &mut Vec<Effect>) {
-        let session = self.sessions.open(at.now, timeout_ms);
-        let header = self.header(at, session, Xid(0));
-        let txn = Txn::CreateSession { timeout_ms };
-        self.propose(header, &txn, out, |replica, _| {
-            vec![replica.attached(from, session, timeout_ms)]
-        });
-    }
-
-    fn attached(&self, to: ConnRef, session: SessionId, timeout_ms: i32) -> Notice {
-        Notice::Attached { to, session, timeout_ms, password: sessions::password(session) }
-    }
-
-    fn request(&mut self, at: Clock, request: Request, out: &mut Vec<Effect>) {
-        let Request { from, session, xid, op, body, ids } = request;
-        let body_bytes = body.len();
-        if !self.sessions.contains(session) {
-            // Java: ZooKeeperServer.submitRequestNow says nothing to a session that is gone. What
-            // the session asked before is still to be answered, so this has to wait its turn too.
-            return self.publish_in_order(vec![Notice::Dropped { to: from, body_bytes }], out);
+    fn from_shard(&mut self, at: Clock, message: ToReplica, out: &mut Vec<Effect>) {
+        if let Some(notice) = self.turned_away(at, &message) {
+            return self.pipeline.publish_now(vec![notice], out);
         }
-        let asked = Asked { to: from, xid, op, body_bytes };
-        let decoded = ClientRequest::decode(op, &body);
-        let header = self.header(at, session, xid);
-        let excess = Cell::new(None);
-        let judge = self.judge(&ids, &excess);
-        let txn = match decoded {
-            Ok(ClientRequest::CloseSession) => {
-                return self.close_session(at, session, xid, Some(asked), out);
+        match message {
+            ToReplica::Open { from, timeout_ms, .. } => self.open(at, from, timeout_ms, out),
+            ToReplica::Resume { from, session, password, timeout_ms, .. } => {
+                let proven = password == Some(sessions::password(session));
+                self.resume(at, (from, session, proven, timeout_ms), out);
             }
-            Ok(ClientRequest::Sync { path }) => {
-                let path = path.map(|path| Box::from(&*path));
-                return self.answer_in_order(asked, ErrorCode::OK, ReplyBody::Sync(path), out);
-            }
-            Ok(ClientRequest::Reconfig { .. }) => Txn::Error(if self.settings.reconfig_enabled {
-                // There is no ensemble whose members could change.
-                ErrorCode::UNIMPLEMENTED
-            } else {
-                ErrorCode::RECONFIG_DISABLED
-            }),
-            Ok(ClientRequest::Multi(parts)) => judge.multi(&header, parts),
-            Ok(single) => judge.prepare(single).unwrap_or_else(Txn::Error),
-            // What cannot be read takes no zxid, but Java notices some of it late enough that it
-            // does, as a refused request does: a null path, and in a multi almost all that is
-            // wrong.
-            Err(DecodeError::UnexpectedNull) => Txn::Error(ErrorCode::MARSHALLING_ERROR),
-            Err(error) if op == OpCode::Multi && error != DecodeError::NullAcl => {
-                Txn::Error(ErrorCode::MARSHALLING_ERROR)
-            }
-            Err(_) => {
-                let err = ErrorCode::MARSHALLING_ERROR;
-                return self.answer_in_order(asked, err, ReplyBody::Empty, out);
-            }
-        };
-        let warning = self.quota_warnings.take(at.now, excess.into_inner());
-        out.extend(warning.map(Effect::QuotaExceeded));
-        self.propose(header, &txn, out, |_, outcome| {
-            vec![Notice::Reply(asked.answer(header.zxid, &txn, outcome))]
-        });
-    }
-
-    fn judge<'s>(&'s self, ids: &'s [Id], excess: &'s Cell<Option<Excess>>) -> Judge<'s> {
-        let (head, settings) = (&self.head, &*self.settings);
-        let quota = QuotaJudge { tree: head, enforced: settings.enforce_quota, excess };
-        Judge { head, settings, ids, quota }
-    }
-
-    /// Ends a session, because its client asked for it or because its time has come.
-    fn close_session(
-        &mut self,
-        at: Clock,
-        session: SessionId,
-        xid: Xid,
-        asked: Option<Asked>,
-        out: &mut Vec<Effect>,
-    ) {
-        let was_alive = self.sessions.remove(session);
-        assert!(was_alive, "only living sessions are closed");
-        let header = self.header(at, session, xid);
-        // Ephemerals still in flight are in the head tree, so they are in the list.
-        let before = self.head.clone();
-        let paths = before.ephemerals(session).map(Into::into).collect();
-        self.propose(header, &Txn::CloseSession { paths: Some(paths) }, out, |_, _| {
-            let reply = asked.map(|asked| {
-                Notice::Reply(asked.reply(header.zxid, ErrorCode::OK, ReplyBody::Empty))
-            });
-            reply.into_iter().chain([Notice::Ended(session)]).collect()
-        });
-    }
-
-    fn header(&self, at: Clock, session: SessionId, cxid: Xid) -> TxnHeader {
-        TxnHeader { session, cxid, zxid: self.head.last_zxid().next(), time: at.wall }
-    }
-
-    /// Applies a transaction to the head, logs it, and lets its commit wait for the disk.
-    fn propose(
-        &mut self,
-        header: TxnHeader,
-        txn: &Txn<'_>,
-        out: &mut Vec<Effect>,
-        notices: impl FnOnce(&Self, Outcome) -> Vec<Notice>,
-    ) {
-        let mut changes: Vec<Change> = Vec::new();
-        let outcome = self.head.apply(&header, txn, &mut changes);
-        assert_eq!(self.head.last_zxid(), header.zxid, "every transaction moves the tree on");
-        let refused = matches!(txn, Txn::Error(_));
-        assert!(refused || !matches!(outcome, Outcome::Error(_)), "prepared, yet {outcome:?}");
-        let digest = (self.settings.digest_enabled && !refused)
-            .then(|| TxnDigest { version: TxnDigest::VERSION, tree_digest: self.head.digest() });
-        let mut body = Vec::with_capacity(RECORD_BYTES_GUESS);
-        TxnRecord::encode_parts(&header, txn, digest, &mut body);
-        let snapshot_due = self.snapshot_trigger.logged(body.len(), &mut self.rng);
-        out.push(Effect::Log(LogOp::Append { zxid: header.zxid, body: body.into() }));
-        if snapshot_due {
-            out.push(Effect::Log(LogOp::Roll));
-        }
-        let notices = notices(self, outcome);
-        let commit = Commit { view: self.head.clone(), zxid: header.zxid, changes, notices };
-        self.in_flight.push_back(InFlight { wait_for: header.zxid, commit, snapshot_due });
-    }
-
-    /// Answers a request that makes no transaction, behind everything that was proposed before it.
-    fn answer_in_order(
-        &mut self,
-        asked: Asked,
-        err: ErrorCode,
-        body: ReplyBody,
-        out: &mut Vec<Effect>,
-    ) {
-        let zxid = self.head.last_zxid();
-        self.publish_in_order(vec![Notice::Reply(asked.reply(zxid, err, body))], out);
-    }
-
-    /// Tells the shards something without a transaction, behind everything that was proposed.
-    fn publish_in_order(&mut self, notices: Vec<Notice>, out: &mut Vec<Effect>) {
-        if self.in_flight.is_empty() {
-            return self.publish_now(notices, out);
-        }
-        let view = self.head.clone();
-        let wait_for = view.last_zxid();
-        let commit = Commit { view, zxid: Zxid::NONE, changes: Vec::new(), notices };
-        self.in_flight.push_back(InFlight { wait_for, commit, snapshot_due: false });
-    }
-
-    /// Tells the shards something that has nothing to do with transactions.
-    fn publish_now(&self, notices: Vec<Notice>, out: &mut Vec<Effect>) {
-        let view = self.committed.clone();
-        out.push(Effect::Publish(Commit { view, zxid: Zxid::NONE, changes: Vec::new(), notices }));
-    }
-
-    fn log_synced(&mut self, zxid: Zxid, out: &mut Vec<Effect>) {
-        assert!(zxid >= self.synced, "the log does not go back");
-        assert!(zxid <= self.head.last_zxid(), "the log does not run ahead");
-        self.synced = zxid;
-        while let Some(next) = self.in_flight.pop_front_if(|next| next.wait_for <= zxid) {
-            self.committed = next.commit.view.clone();
-            self.commits += u64::from(next.commit.zxid != Zxid::NONE);
-            if next.snapshot_due && !self.snapshot_running {
-                self.snapshot_running = true;
-                out.push(Effect::WriteSnapshot(self.committed.clone()));
-            }
-            out.push(Effect::Publish(next.commit));
-        }
-    }
-}
-
-/// Who waits for which answer.
-#[derive(Clone, Copy)]
-struct Asked {
-    to: ConnRef,
-    xid: Xid,
-    op: OpCode,
-    body_bytes: usize,
-}
-
-impl Asked {
-    fn reply(self, zxid: Zxid, err: ErrorCode, body: ReplyBody) -> Reply {
-        Reply { to: self.to, xid: self.xid, zxid, err, body, body_bytes: self.body_bytes }
-    }
-
-    /// The answer to a request whose transaction had this outcome.
-    fn answer(self, zxid: Zxid, txn: &Txn<'_>, outcome: Outcome) -> Reply {
-        let body = match outcome {
-            Outcome::Error(err) => return self.reply(zxid, err, ReplyBody::Empty),
-            Outcome::Created(stat) => {
-                let path = Box::from(txn.path().expect("a create has a path"));
-                match self.op {
-                    OpCode::Create => ReplyBody::Path(path),
-                    _ => ReplyBody::PathStat(path, stat),
+            ToReplica::Request(request) => self.request(at, request, out),
+            ToReplica::Touch(touches) => {
+                for touch in touches {
+                    match self.learning_mut() {
+                        Some(learning) => {
+                            learning.forwarding.touch(touch.session, touch.timeout_ms);
+                        }
+                        None => {
+                            self.sessions.touch(touch.at, touch.session, touch.timeout_ms);
+                        }
+                    }
                 }
             }
-            Outcome::DataSet(stat) | Outcome::AclSet(stat) => ReplyBody::Stat(stat),
-            Outcome::Multi(outcomes) => ReplyBody::Multi(multi_results(txn, outcomes)),
-            Outcome::Deleted
-            | Outcome::Checked
-            | Outcome::SessionCreated
-            | Outcome::SessionClosed => ReplyBody::Empty,
-        };
-        self.reply(zxid, ErrorCode::OK, body)
-    }
-}
-
-fn multi_results(txn: &Txn<'_>, outcomes: Vec<Outcome>) -> Vec<OpResult> {
-    let Txn::Multi(parts) = txn else { unreachable!("only a multi has the outcome of one") };
-    parts.iter().zip(outcomes).map(|(part, outcome)| multi_result(part, outcome)).collect()
-}
-
-fn multi_result(part: &Txn<'_>, outcome: Outcome) -> OpResult {
-    match (outcome, part) {
-        (Outcome::Created(stat), Txn::Create(create)) => {
-            let path = create.path.clone().into_owned();
-            match create.kind {
-                CreateKind::Plain { .. } => OpResult::Created { path },
-                _ => OpResult::CreatedWithStat { path, stat },
-            }
         }
-        (Outcome::Deleted, _) => OpResult::Deleted,
-        (Outcome::DataSet(stat), _) => OpResult::DataSet(stat),
-        (Outcome::Checked, _) => OpResult::Checked,
-        (Outcome::Error(err), _) => OpResult::Error(err),
-        (outcome, part) => unreachable!("{part:?} in a multi had the outcome {outcome:?}"),
+    }
+
+    /// Whether a client that wants a session may not have it here and now, and what it is told.
+    fn turned_away(&mut self, at: Clock, message: &ToReplica) -> Option<Notice> {
+        let (to, asks, last_zxid_seen) = match message {
+            ToReplica::Open { from, last_zxid_seen, .. } => (*from, Asks::New, *last_zxid_seen),
+            ToReplica::Resume { from, last_zxid_seen, .. } => {
+                (*from, Asks::Renewed, *last_zxid_seen)
+            }
+            ToReplica::Request(_) | ToReplica::Touch(_) => return None,
+        };
+        let is_admitted = self.connection_throttle.admits(at.now, asks, &mut self.rng);
+        if !is_admitted || !self.serves_new_clients() {
+            return Some(Notice::TurnedAway { to });
+        }
+        // Judged here, since no shard has come further: a client that moves from one shard to
+        // another may have seen what the other has yet to learn.
+        let is_ahead = last_zxid_seen > self.pipeline.committed().last_zxid();
+        is_ahead.then_some(Notice::Ahead { to })
+    }
+
+    /// Publishes everything up to here.
+    fn commit_up_to(&mut self, zxid: Zxid, out: &mut Vec<Effect>) {
+        while let Some(mut next) = self.pipeline.next_up_to(zxid) {
+            if let Some(ensemble) = &mut self.ensemble {
+                ensemble.before_publishing(&mut next);
+            }
+            self.pipeline.publish(next, out);
+        }
     }
 }
-
-/// Most records are shorter; longer ones grow.
-const RECORD_BYTES_GUESS: usize = 256;

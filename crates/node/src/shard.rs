@@ -41,7 +41,7 @@ use crate::auth;
 use crate::clock::{Clock, Span, Time};
 use crate::limits::{OUTSTANDING_MAX_BYTES, Settings, TOUCH_FLUSH};
 use crate::messages::{Commit, ConnId, ConnRef, Request, Service, ShardId, ToReplica};
-use crate::status::ShardCounters;
+use crate::status::{ShardCounters, ShardMetrics};
 pub use admission::LargeRequests;
 use admission::Verdict;
 use conn::{Conn, Pending, State, Waiting};
@@ -112,6 +112,7 @@ pub struct Shard {
     touch_deadline: Option<Time>,
     idle_deadline: Time,
     counters: ShardCounters,
+    metrics: ShardMetrics,
     /// Connections whose answer came with the commit in hand and whose reads may be next.
     answered: Vec<ConnId>,
     /// Emptied buffers for the next connection that has something to say.
@@ -145,6 +146,7 @@ impl Shard {
             touch_deadline: None,
             idle_deadline: Time::default(),
             counters: ShardCounters::default(),
+            metrics: ShardMetrics::default(),
             answered: Vec::new(),
             spare_buffers: Vec::new(),
         }
@@ -259,6 +261,7 @@ impl Shard {
 
     fn closed(&mut self, id: ConnId, out: &mut Vec<ShardEffect>) {
         let Some(conn) = self.take(id) else { return };
+        self.metrics.connections_lost += u64::from(conn.state != State::Closing);
         if conn.touched {
             // The session may outlive the connection, and then this moment counts.
             out.push(ShardEffect::ToReplica(ToReplica::Touch(vec![conn.sign_of_life()])));
@@ -316,12 +319,14 @@ impl Shard {
                 && let Some(word) = frame::four_letter_word(rest)
             {
                 self.counters.packets_received += 1;
+                self.metrics.bytes_received += word.len() as u64;
                 conn.stats.received += 1;
                 conn.state = State::Closing;
                 out.push(ShardEffect::FourLetterWord(conn.id, word));
                 return bytes.len();
             }
             if !self.large_requests.have_room(rest) {
+                self.metrics.large_requests_rejected += 1;
                 close(conn, out);
                 return bytes.len();
             }
@@ -337,7 +342,9 @@ impl Shard {
                         self.pause(conn);
                         return consumed;
                     }
-                    consumed += frame::PREFIX_BYTES + body.len();
+                    let frame_bytes = frame::PREFIX_BYTES + body.len();
+                    self.metrics.bytes_received += frame_bytes as u64;
+                    consumed += frame_bytes;
                 }
                 Ok(None) => {
                     // What was held back has been taken.
@@ -410,12 +417,18 @@ impl Shard {
         let ordered = op.filter(|op| is_ordered_by_replica(*op) && !throttled);
         let at_once = ordered.is_none() && conn.pending.is_empty();
         match verdict {
-            Verdict::Drop => return close(conn, out),
+            Verdict::Drop => {
+                self.metrics.stale_requests_dropped += 1;
+                return close(conn, out);
+            }
             Verdict::Throttle if at_once => return self.refuse(at, conn, body, at.now),
             Verdict::Take if at_once => return self.read(at, conn, body, at.now, out),
             Verdict::Throttle | Verdict::Take => {}
         }
-        let Ok(large) = self.large_requests.admit(body.len()) else { return close(conn, out) };
+        let Ok(large) = self.large_requests.admit(body.len()) else {
+            self.metrics.large_requests_rejected += 1;
+            return close(conn, out);
+        };
         match ordered {
             Some(op) => {
                 conn.pending.push_back(Pending::Ordered { since: at.now, op, _large: large });
@@ -428,11 +441,13 @@ impl Shard {
         }
     }
 
-    fn connect(&self, conn: &mut Conn, body: &[u8], out: &mut Vec<ShardEffect>) {
+    fn connect(&mut self, conn: &mut Conn, body: &[u8], out: &mut Vec<ShardEffect>) {
         let Ok(request) = ConnectRequest::decode(body) else { return close(conn, out) };
         if self.service == Service::Down {
+            self.metrics.closed_without_service += 1;
             return close(conn, out);
         }
+        self.metrics.connection_requests += 1;
         let timeout_ms = request
             .timeout_ms
             .min(self.settings.session_timeout_max_ms)
@@ -529,6 +544,7 @@ impl Shard {
     fn refuse(&mut self, at: Clock, conn: &mut Conn, body: &[u8], since: Time) {
         let header = RequestHeader::read(&mut Reader::new(body));
         let header = header.expect("it was read when the frame came");
+        self.metrics.throttled_ops += 1;
         let before = conn.tail().len();
         let zxid = self.view.last_zxid();
         conn.reply(header.xid, zxid, ErrorCode::THROTTLED_OP);
@@ -584,6 +600,7 @@ impl Shard {
         self.counters.packets_sent += 1;
         self.counters.latency.add(at.now.millis_since(since));
         self.counters.responses.add(bytes - frame::PREFIX_BYTES);
+        self.metrics.response_bytes += (bytes - frame::PREFIX_BYTES) as u64;
     }
 
     /// Notes a request, which may have waited since its bytes came.
@@ -627,6 +644,8 @@ impl Shard {
         for conn in self.conns.iter_mut().flatten() {
             let idle_ms = at.now.millis_since(conn.last_active);
             if idle_ms >= idle_limit_ms(&self.settings, conn) {
+                let is_new = matches!(conn.state, State::New | State::Connecting { .. });
+                self.metrics.sessionless_expired += u64::from(is_new);
                 close(conn, out);
             }
         }

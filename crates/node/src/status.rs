@@ -99,6 +99,31 @@ pub struct ShardCounters {
     pub auth_failed: u64,
 }
 
+/// What one shard has counted since its server began. Nothing sets it back.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ShardMetrics {
+    /// Bytes of the packets read, four-letter words and lengths included.
+    pub bytes_received: u64,
+    /// Bytes of answers to requests, without their lengths.
+    pub response_bytes: u64,
+    /// Bytes of watch events, without their lengths.
+    pub watch_bytes: u64,
+    /// Connections that asked for a session while clients were served.
+    pub connection_requests: u64,
+    /// Connections closed since they asked for a session while nobody was served.
+    pub closed_without_service: u64,
+    /// Connections that their clients closed, or that broke.
+    pub connections_lost: u64,
+    /// Connections closed since they opened no session.
+    pub sessionless_expired: u64,
+    /// Connections closed since too many large requests were in progress.
+    pub large_requests_rejected: u64,
+    /// Requests answered by an error since they had to wait too long.
+    pub throttled_ops: u64,
+    /// Connections closed since their requests had to wait too long.
+    pub stale_requests_dropped: u64,
+}
+
 /// One connection, as `cons` and `stat` show it.
 #[derive(Clone, Debug)]
 pub struct ConnReport {
@@ -161,6 +186,8 @@ pub struct ShardReport {
     pub connections: Vec<ConnReport>,
     /// Its counters.
     pub counters: ShardCounters,
+    /// Its counters that `srst` leaves alone.
+    pub metrics: ShardMetrics,
     /// Requests that the replica has.
     pub outstanding: usize,
     /// Data watches, when they were asked for.

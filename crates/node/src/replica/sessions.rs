@@ -37,14 +37,19 @@ impl Sessions {
 
     /// Takes over a session that was found at start; ids made from now on lie behind it.
     pub(super) fn restore(&mut self, now: Time, session: SessionId, timeout_ms: i32) {
+        self.avoid(session);
+        self.track(now, session, timeout_ms);
+    }
+
+    /// Makes ids from now on lie behind this one, if it may have been made here.
+    pub(super) fn avoid(&mut self, session: SessionId) {
         if session.0 >> 56 == self.next.0 >> 56 && session >= self.next {
             self.next = SessionId(session.0.wrapping_add(1));
         }
-        self.add(now, session, timeout_ms);
     }
 
-    /// Makes a session that has its whole timeout before it.
-    pub(super) fn open(&mut self, now: Time, timeout_ms: i32) -> SessionId {
+    /// Makes an id that no session has had.
+    pub(super) fn next_id(&mut self) -> SessionId {
         while self.next == SessionId::NONE
             || self.next.0 == i64::MIN
             || self.expiry_ms.contains_key(&self.next)
@@ -53,8 +58,20 @@ impl Sessions {
         }
         let session = self.next;
         self.next = SessionId(session.0.wrapping_add(1));
-        self.add(now, session, timeout_ms);
         session
+    }
+
+    /// Keeps watch over a session, which has its whole timeout before it.
+    pub(super) fn track(&mut self, now: Time, session: SessionId, timeout_ms: i32) {
+        if !self.renew(now, session, timeout_ms) {
+            self.add(now, session, timeout_ms);
+        }
+    }
+
+    /// Forgets all sessions: somebody else watches over them.
+    pub(super) fn clear(&mut self) {
+        self.expiry_ms.clear();
+        self.buckets.clear();
     }
 
     /// Whether the session is alive.
@@ -195,7 +212,8 @@ mod tests {
     fn expiry_is_rounded_up_to_a_tick_and_moved_by_touches() {
         let mut sessions = Sessions::new(2000, 1, WallMs(0));
         let at = Time::from_millis(1000);
-        let session = sessions.open(at, 4000);
+        let session = sessions.next_id();
+        sessions.track(at, session, 4000);
         let deadline = |ms| Some(Time::from_millis(ms) + EXPIRY_GRACE);
         assert_eq!(sessions.next_deadline(), deadline(6000));
         assert!(sessions.touch(Time::from_millis(2500), session, 4000));
@@ -214,6 +232,6 @@ mod tests {
         let mut sessions = Sessions::new(2000, 1, WallMs(5));
         let found = SessionId(first_id(1, WallMs(5)).0 + 3);
         sessions.restore(Time::default(), found, 4000);
-        assert!(sessions.open(Time::default(), 4000) > found);
+        assert!(sessions.next_id() > found);
     }
 }

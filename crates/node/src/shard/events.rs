@@ -89,9 +89,12 @@ impl Shard {
             if conn.state != State::Open || told.contains(slot) || !may_read {
                 continue;
             }
+            let before = conn.tail().len();
             frame::put(conn.tail(), |out| {
                 WatcherEvent::write_notification(zxid, event_type, path, out);
             });
+            let bytes = conn.tail().len() - before - frame::PREFIX_BYTES;
+            self.metrics.watch_bytes += bytes as u64;
             conn.stats.sent += 1;
             self.counters.packets_sent += 1;
             announce_output(conn, out);

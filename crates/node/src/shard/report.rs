@@ -22,6 +22,7 @@ impl Shard {
         ShardReport {
             connections: self.conns.iter().flatten().map(|conn| self.describe(conn)).collect(),
             counters: self.counters,
+            metrics: self.metrics,
             outstanding: self.outstanding,
             data_watches,
             watch_counts: (self.watches.count(Table::Data), self.watches.count(Table::Child)),

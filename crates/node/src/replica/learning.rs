@@ -1,0 +1,384 @@
+//! The learner, follower or observer: what [`ostler_zab::learner`] wants is done here, and what
+//! this server's clients ask for is sent to the leader.
+//!
+//! A proposal is applied to the head and logged as it comes, and published when the leader says
+//! that it is committed, but not before [`LearnerEffect::Serve`]: until then the leader itself
+//! does not know whether its history will be that of a quorum. Answers to clients are made of the
+//! transactions that come back.
+//!
+//! This server judges no session: it tells the leader who gave a sign of life, and asks it about
+//! sessions that clients want back.
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use ostler_tree::{Outcome, Tree};
+use ostler_wire::acl::Id;
+use ostler_wire::error::ErrorCode;
+use ostler_wire::ids::{Epoch, SessionId, Sid, Zxid};
+use ostler_wire::op::OpCode;
+use ostler_wire::quorum::{ForwardedRequest, PacketKind, QuorumPacket, Touched};
+use ostler_wire::request::Request as ClientRequest;
+use ostler_wire::txn::{Txn, TxnDigest, TxnRecord};
+use ostler_zab::LinkId;
+use ostler_zab::clock::Time;
+use ostler_zab::history::TxnBody;
+use ostler_zab::learner::{Learner, LearnerEffect};
+use ostler_zab::quorum_config::QuorumConfig;
+use ostler_zab::settings::ZabSettings;
+
+use super::answers::Asked;
+use super::forwarding::{Forwarding, Resume};
+use super::leading::XID_OF_OPEN;
+use super::requests::attached;
+use super::snapshots::SnapshotTrigger;
+use super::{Effect, EpochFile, Found, LogOp, Replica};
+use crate::clock::Clock;
+use crate::messages::{ConnRef, Notice, ReplyBody, Request, Service};
+
+/// A server that follows or observes, or tries to.
+#[derive(Debug)]
+pub(super) struct Learning {
+    learner: Learner,
+    leader_sid: Sid,
+    effects: VecDeque<LearnerEffect>,
+    /// Empty between calls.
+    scratch: Vec<LearnerEffect>,
+    serves: bool,
+    /// What the leader has said is committed; published when this server serves.
+    committed: Zxid,
+    /// Whether its tree came as a snapshot that may hold what is yet to come, as Java's do.
+    is_fuzzy: bool,
+    /// What its own clients wait for.
+    pub(super) forwarding: Forwarding,
+}
+
+impl Learning {
+    pub(super) fn new(
+        now: Time,
+        zab: Arc<ZabSettings>,
+        config: Arc<QuorumConfig>,
+        leader_sid: Sid,
+        epochs: (Epoch, Epoch),
+        last: Zxid,
+    ) -> Self {
+        let mut effects = Vec::new();
+        let learner = Learner::new(now, zab, config, leader_sid, epochs, last, &mut effects);
+        Self {
+            learner,
+            leader_sid,
+            effects: effects.into(),
+            scratch: Vec::new(),
+            serves: false,
+            committed: Zxid::ZERO,
+            is_fuzzy: false,
+            forwarding: Forwarding::default(),
+        }
+    }
+
+    /// Whom it follows or observes.
+    pub(super) fn leader_sid(&self) -> Sid {
+        self.leader_sid
+    }
+
+    /// Whether it has the leader's history, and serves clients.
+    pub(super) fn serves(&self) -> bool {
+        self.serves
+    }
+
+    pub(super) fn link(&self) -> Option<LinkId> {
+        self.learner.link()
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Time> {
+        self.learner.next_deadline()
+    }
+
+    /// Tells the machine something; what it wants is done in order, by and by.
+    pub(super) fn call(&mut self, tell: impl FnOnce(&mut Learner, &mut Vec<LearnerEffect>)) {
+        tell(&mut self.learner, &mut self.scratch);
+        self.effects.extend(self.scratch.drain(..));
+    }
+
+    pub(super) fn next_effect(&mut self) -> Option<LearnerEffect> {
+        self.effects.pop_front()
+    }
+
+    /// Has the leader open a session.
+    pub(super) fn open(&mut self, from: ConnRef, session: SessionId, timeout_ms: i32) {
+        self.forwarding.opening(session, from, timeout_ms);
+        let op = OpCode::CreateSession.number();
+        let body = timeout_ms.to_be_bytes().to_vec();
+        self.send_request(&ForwardedRequest { session, xid: XID_OF_OPEN, op, body }, Vec::new());
+    }
+
+    /// Asks the leader whether a session is alive, and takes it over if it is.
+    pub(super) fn resume(&mut self, from: ConnRef, session: SessionId, timeout_ms: i32) {
+        self.forwarding.resuming(Resume { session, from, timeout_ms });
+        let mut data = Vec::new();
+        Touched { session, timeout_ms }.write(&mut data);
+        self.send(QuorumPacket::with_data(PacketKind::Revalidate, Zxid::NONE, data));
+    }
+
+    fn send_request(&mut self, request: &ForwardedRequest, ids: Vec<Id>) {
+        let packet = QuorumPacket::with_data(PacketKind::Request, Zxid::NONE, request.encode());
+        self.send(QuorumPacket { ids, ..packet });
+    }
+
+    fn send(&mut self, packet: QuorumPacket) {
+        let link = self.learner.link().expect("who serves is connected to the leader");
+        self.effects.push_back(LearnerEffect::Send(link, packet));
+    }
+}
+
+impl Replica {
+    /// Sends a client's request to the leader. What cannot be read is answered here, as Apache's
+    /// leaders do not survive it.
+    pub(super) fn forward(&mut self, request: Request, out: &mut Vec<Effect>) {
+        let asked = Asked::of(&request);
+        let Request { session, xid, op, body, ids, .. } = request;
+        let zxid = self.pipeline.committed().last_zxid();
+        let Some(learning) = self.learning_mut() else { return };
+        match ClientRequest::decode(op, &body) {
+            Err(_) => {
+                let reply = asked.reply(zxid, ErrorCode::MARSHALLING_ERROR, ReplyBody::Empty);
+                if let Some(notice) = learning.forwarding.answer_in_turn(session, asked, reply) {
+                    self.pipeline.publish_now(vec![notice], out);
+                }
+                return;
+            }
+            Ok(ClientRequest::Sync { path }) => {
+                learning.forwarding.syncing(session, asked, path.map(|path| (&*path).into()));
+            }
+            Ok(_) => learning.forwarding.forwarded(session, asked),
+        }
+        let body = if op == OpCode::CloseSession { Vec::new() } else { body };
+        let request = ForwardedRequest { session, xid, op: op.number(), body };
+        learning.send_request(&request, ids.to_vec());
+    }
+
+    /// Carries out one wish of the learner's machine.
+    pub(super) fn do_for_learner(
+        &mut self,
+        at: Clock,
+        effect: LearnerEffect,
+        out: &mut Vec<Effect>,
+    ) {
+        match effect {
+            LearnerEffect::Dial(leader) => out.push(Effect::DialLeader(leader)),
+            LearnerEffect::Send(link, packet) => out.push(Effect::Send(link, packet)),
+            LearnerEffect::WriteAcceptedEpoch(epoch) => {
+                self.write_epoch(EpochFile::Accepted, epoch, out);
+            }
+            LearnerEffect::WriteCurrentEpoch(epoch) => {
+                self.write_epoch(EpochFile::Current, epoch, out);
+            }
+            LearnerEffect::Truncate(zxid) => self.truncate(at, zxid, out),
+            LearnerEffect::Append(zxid, body) => self.append(at, zxid, body, out),
+            LearnerEffect::Committed(zxid) => {
+                let Some(learning) = self.learning_mut() else { return };
+                learning.committed = learning.committed.max(zxid);
+                if learning.serves {
+                    self.commit_up_to(zxid, out);
+                }
+            }
+            LearnerEffect::Serve(epoch) => self.serve(at, epoch, out),
+            LearnerEffect::Ping(ping) => {
+                let Some(learning) = self.learning_mut() else { return };
+                let touched = learning.forwarding.take_touched();
+                learning.call(|learner, to| learner.pong(ping, &touched, to));
+            }
+            LearnerEffect::Revalidated(session, is_alive) => {
+                self.revalidated(session, is_alive, out);
+            }
+            LearnerEffect::Synced => {
+                let zxid = self.pipeline.committed().last_zxid();
+                let mut told = Vec::new();
+                if let Some(learning) = self.learning_mut() {
+                    learning.forwarding.synced(zxid, &mut told);
+                }
+                if !told.is_empty() {
+                    self.pipeline.publish_now(told, out);
+                }
+            }
+            LearnerEffect::GiveUp(reason) => self.leave(at, reason, out),
+        }
+    }
+
+    /// The leader answered the dial, or it did not.
+    pub(super) fn dialled(
+        &mut self,
+        at: Clock,
+        sid: Sid,
+        link: Option<LinkId>,
+        out: &mut Vec<Effect>,
+    ) {
+        let is_it =
+            |learning: &&mut Learning| learning.leader_sid == sid && learning.link().is_none();
+        match (self.learning_mut().filter(is_it), link) {
+            (Some(learning), Some(link)) => {
+                learning.call(|learner, to| learner.dialled(at.now, link, to));
+            }
+            (Some(learning), None) => learning.call(|learner, to| learner.dial_failed(at.now, to)),
+            (None, Some(link)) => out.push(Effect::CloseLink(link, "nobody waits for it any more")),
+            (None, None) => {}
+        }
+    }
+
+    /// Logs a transaction of the leader and applies it to the head.
+    fn append(&mut self, at: Clock, zxid: Zxid, body: TxnBody, out: &mut Vec<Effect>) {
+        let follows = zxid > self.pipeline.head.last_zxid();
+        let record = match TxnRecord::decode(&body) {
+            Ok(record) if record.header.zxid == zxid && follows => record,
+            Ok(_) => return self.leave(at, "the leader goes back in history", out),
+            Err(_) => {
+                // Another try would end alike.
+                self.leave(at, "a transaction cannot be read", out);
+                return out.push(Effect::Stop("the leader's transactions cannot be read"));
+            }
+        };
+        let (outcome, changes) = self.pipeline.apply(&record.header, &record.txn);
+        self.compare_digests(zxid, record.digest, out);
+        let Some(learning) = self.learning_mut() else { return };
+        let (notices, awaited_by) = learning.who_waits_for(&record, outcome);
+        let told = (changes, notices);
+        self.pipeline.append(body.clone(), told, awaited_by, &mut self.rng, out);
+    }
+
+    fn compare_digests(&mut self, zxid: Zxid, theirs: Option<TxnDigest>, out: &mut Vec<Effect>) {
+        let Some(theirs) = theirs.filter(|theirs| theirs.version == TxnDigest::VERSION) else {
+            return;
+        };
+        let compares = self.settings.digest_enabled
+            && self.learning().is_some_and(|learning| !learning.is_fuzzy);
+        let differ = compares && theirs.tree_digest != self.pipeline.head.digest();
+        let member = self.member();
+        if differ && !member.digests_differ {
+            out.push(Effect::DigestMismatch(zxid));
+        }
+        member.digests_differ = differ;
+    }
+
+    /// From now on this server shows what the leader has shown.
+    fn serve(&mut self, at: Clock, epoch: Epoch, out: &mut Vec<Effect>) {
+        let member = self.member();
+        member.may_vote = true;
+        member.election.settled(epoch);
+        let Some(learning) = self.learning_mut() else { return };
+        learning.serves = true;
+        learning.is_fuzzy = false;
+        let committed = learning.committed;
+        self.commit_up_to(committed, out);
+        self.pipeline.begin_epoch(epoch.first_zxid(), false);
+        self.serve_as(at, Service::Up, Vec::new(), out);
+    }
+
+    fn revalidated(&mut self, session: SessionId, is_alive: bool, out: &mut Vec<Effect>) {
+        let Some(learning) = self.learning_mut() else { return };
+        let Some(resume) = learning.forwarding.resumed(session) else { return };
+        let notice = if is_alive {
+            attached(resume.from, session, resume.timeout_ms)
+        } else {
+            Notice::Refused { to: resume.from }
+        };
+        self.pipeline.publish_now(vec![notice], out);
+    }
+
+    /// Drops everything behind `zxid`.
+    fn truncate(&mut self, at: Clock, zxid: Zxid, out: &mut Vec<Effect>) {
+        let reload = self.pipeline.truncate(zxid);
+        if reload {
+            // Clients have seen what is not true.
+            self.serve_as(at, Service::Down, Vec::new(), out);
+        }
+        self.member().log_duties.truncation = Some(zxid);
+        out.push(Effect::Log(LogOp::Truncate { zxid, reload }));
+    }
+
+    /// The log was cut.
+    pub(super) fn truncated(&mut self, at: Clock, found: Option<Found>) {
+        let zxid = self.member().log_duties.truncation.take();
+        let zxid = zxid.expect("only what was asked for is done");
+        match found {
+            None => self.pipeline.truncated(zxid),
+            Some(Found { mut tree, history, txns_logged }) => {
+                tree.set_last_zxid(zxid);
+                self.replace_tree(at, tree, txns_logged);
+                if let Some(kept) = &mut self.pipeline.history {
+                    kept.clear();
+                    history.into_iter().for_each(|(zxid, body)| kept.push(zxid, body));
+                }
+            }
+        }
+        if let Some(learning) = self.learning_mut() {
+            learning.call(|learner, to| learner.truncated(at.now, to));
+        }
+    }
+
+    /// The leader has sent all that there is.
+    pub(super) fn snapshot_received(
+        &mut self,
+        at: Clock,
+        link: LinkId,
+        tree: Tree,
+        out: &mut Vec<Effect>,
+    ) {
+        if self.learning().is_none_or(|learning| learning.link() != Some(link)) {
+            return;
+        }
+        self.serve_as(at, Service::Down, Vec::new(), out);
+        self.replace_tree(at, tree, 0);
+        let member = self.member();
+        member.log_duties.is_installing = true;
+        member.digests_differ = false;
+        out.push(Effect::Log(LogOp::Install(self.pipeline.head.clone())));
+        if let Some(learning) = self.learning_mut() {
+            learning.is_fuzzy = true;
+            learning.call(|learner, to| learner.snapshot_received(at.now, link, to));
+        }
+    }
+
+    fn replace_tree(&mut self, at: Clock, mut tree: Tree, txns_logged: u64) {
+        let config = &self.member().config;
+        tree.set_config(&config.text(), config.version, at.wall);
+        for (session, _) in tree.sessions() {
+            self.sessions.avoid(session);
+        }
+        let trigger = SnapshotTrigger::new(
+            self.settings.snap_count,
+            self.settings.snap_size_limit_bytes,
+            txns_logged,
+            &mut self.rng,
+        );
+        self.pipeline.replace(tree, trigger);
+    }
+}
+
+impl Learning {
+    /// What this server's clients are told when a transaction is committed, and the session of the
+    /// one who waits for it, if there is one.
+    fn who_waits_for(
+        &mut self,
+        record: &TxnRecord<'_>,
+        outcome: Outcome,
+    ) -> (Vec<Notice>, Option<SessionId>) {
+        let header = record.header;
+        if let Txn::CreateSession { timeout_ms } = record.txn {
+            self.forwarding.touch(header.session, timeout_ms);
+            let opened = self.forwarding.opened(header.session);
+            let notice = opened.map(|(from, _)| attached(from, header.session, timeout_ms));
+            return (notice.into_iter().collect(), None);
+        }
+        let asked = self.forwarding.proposed(header.session, header.cxid);
+        let mut notices = Vec::new();
+        if let Some(asked) = asked {
+            notices.push(Notice::Reply(asked.answer(header.zxid, &record.txn, outcome)));
+        }
+        if let Txn::CloseSession { .. } = record.txn {
+            notices.push(Notice::Ended(header.session));
+        }
+        (notices, asked.map(|_| header.session))
+    }
+}
