@@ -76,7 +76,11 @@ class Stage:
         async def write():
             made = [session.submit(CREATE, create(f"{ROOT}/phantom{index}", b"never"))
                     for index in range(count)]
-            await asyncio.sleep(0.7)
+            logs = server.data / "version-2"
+            while not any(f"{ROOT}/phantom{count - 1}".encode() in log.read_bytes()
+                          for log in logs.glob("log.*")):
+                await asyncio.sleep(0.02)
+            await asyncio.sleep(0.3)
             if any(future.done() for future in made):
                 raise AssertionError("a write without a quorum was answered")
             task.cancel()
