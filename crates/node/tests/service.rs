@@ -233,6 +233,39 @@ fn a_session_that_has_moved_is_not_told_so() {
     }
 }
 
+#[test]
+fn what_happens_to_connections_is_counted() {
+    let mut world = world();
+    serve(&mut world, Service::Down);
+    Client::open(&mut world, 0, 30_000);
+    world.settle();
+    serve(&mut world, Service::Up);
+    let mut watcher = open(&mut world);
+    let mut writer = open(&mut world);
+    watcher.send(&mut world, &Request::Exists { path: "/a".into(), watch: true });
+    world.settle();
+    writer.send(&mut world, &create("/a"));
+    let words = Client::dial(&mut world, 0, common::LOCALHOST);
+    world.send(words.link, b"srvr");
+    world.settle();
+    world.hang_up(writer.link);
+    Client::dial(&mut world, 0, common::LOCALHOST);
+    world.settle();
+    watcher.send(&mut world, &Request::Ping);
+    world.advance(12_000, &Held::default());
+
+    let metrics = world.shards[0].report(false).metrics;
+    assert_eq!(metrics.closed_without_service, 1);
+    assert_eq!(metrics.connection_requests, 2);
+    assert_eq!(metrics.connections_lost, 1, "one was hung up, the others were closed");
+    assert_eq!(metrics.sessionless_expired, 1);
+    // The answers to exists, create and ping; an event.
+    assert_eq!(metrics.response_bytes, 16 + (16 + 4 + 2) + 16);
+    assert_eq!(metrics.watch_bytes, 16 + 4 + 4 + 4 + 2);
+    let (connects, exists, create, ping, word) = (3 * 49, 19, 53, 12, 4);
+    assert_eq!(metrics.bytes_received, connects + exists + create + ping + word);
+}
+
 fn world() -> World {
     World::new(1, Settings::default(), 1)
 }
