@@ -130,11 +130,13 @@ pub(crate) fn load_epochs<D: Disk>(
     for (name, found, epoch) in
         [(ACCEPTED, found_accepted, accepted), (CURRENT, found_current, current)]
     {
-        if found != Some(epoch) {
-            let path = snap_dir.join(name);
+        let written = if found == Some(epoch) {
+            make_durable(disk, snap_dir, name)
+        } else {
             write_epoch(disk, snap_dir, name, epoch)
-                .map_err(|source| EpochError::File { path, source })?;
-        }
+        };
+        let path = snap_dir.join(name);
+        written.map_err(|source| EpochError::File { path, source })?;
     }
     Ok((accepted, current))
 }
@@ -151,6 +153,13 @@ pub(crate) fn write_epoch<D: Disk>(
     file.write_at(epoch.0.to_string().as_bytes(), 0)?;
     file.sync_all()?;
     disk.rename(&begun, &snap_dir.join(name))?;
+    disk.sync_dir(snap_dir)
+}
+
+/// After a crash of the process alone, what was read may never have reached the disk, and others
+/// are about to be told of it.
+fn make_durable<D: Disk>(disk: &D, snap_dir: &Path, name: &str) -> io::Result<()> {
+    disk.open(&snap_dir.join(name))?.sync_all()?;
     disk.sync_dir(snap_dir)
 }
 

@@ -91,7 +91,11 @@ impl History {
 
     /// Applies the next transaction, which `seed` chooses, and gives its record.
     pub(crate) fn next(&mut self, seed: u64) -> (Zxid, Vec<u8>) {
-        let zxid = self.tree.last_zxid().next();
+        self.next_at(self.tree.last_zxid().next(), seed)
+    }
+
+    /// The same with a zxid of choice, such as the first one of an epoch.
+    pub(crate) fn next_at(&mut self, zxid: Zxid, seed: u64) -> (Zxid, Vec<u8>) {
         // Lengths from a few bytes to several sectors, some of them nothing but zeros.
         let length = [0, 5, 40, 700, 2000][usize::try_from(seed / 8 % 5).expect("below 5")];
         let data = vec![if seed.is_multiple_of(3) { 0 } else { 0xd5 }; length];
