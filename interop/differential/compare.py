@@ -47,11 +47,16 @@ class Run:
     def start(self, key):
         """Apache's server, or ensemble, and the one under test, not yet serving."""
         config, properties, ensemble = key
-        through = self.options.through or ensemble
-        kinds = (("apache", APACHE), ("ostler", self.tested))
         given = (config, properties, self.scratch)
-        pair = tuple(Ensemble(*kind, *given, through) if through else Server(*kind, *given)
-                     for kind in kinds)
+
+        def one(kind, command, through):
+            if through:
+                return Ensemble(kind, command, *given, through)
+            return Server(kind, command, *given)
+        # What a single server of Apache's does is also what an ensemble has to do; Apache's own
+        # ensembles do not survive all that is sent here.
+        pair = (one("apache", APACHE, ensemble),
+                one("ostler", self.tested, ensemble or self.options.through))
         self.servers += pair
         return pair
 

@@ -14,7 +14,8 @@ from names import password_of
 from records import Malformed, read_reply
 from script import opcode_name
 
-ANSWER_SECONDS = 8
+# Far more than any answer takes, also on a busy machine.
+ANSWER_SECONDS = 30
 SYNC_XID, PROBE_XID = 0x7FFFFFF0, -2
 # Replies behind which a server may close: unimplemented, auth failed, auth required, session over.
 MAY_CLOSE = (-6, -115, -124, -5, -112)

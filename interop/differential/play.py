@@ -12,7 +12,7 @@ import struct
 import time
 
 from names import Names, password_of
-from peer import Peer
+from peer import ANSWER_SECONDS, Peer
 from records import Malformed, write_body, write_string
 from script import Words, split_words
 
@@ -57,7 +57,7 @@ class Admin:
         """(zxid, err, body) of the answer."""
         self.peer.put_frame(struct.pack(">ii", 1, opcode) + body)
         self.peer.flush()
-        frame = self.peer.frame(8)
+        frame = self.peer.frame(ANSWER_SECONDS)
         if not isinstance(frame, bytes):
             raise OSError("the administrator's connection is gone")
         _, zxid, err = struct.unpack_from(">iqi", frame)
@@ -287,7 +287,7 @@ class Play:
 
     def do_word(self, peer, words):
         """A four-letter word on a connection of its own; `numbers` hides digits."""
-        with socket.create_connection(self.address, timeout=8) as sock:
+        with socket.create_connection(self.address, timeout=ANSWER_SECONDS) as sock:
             sock.sendall(bytes.fromhex(words[0][4:]) if words[0].startswith("hex:")
                          else words[0].encode())
             text = b""
