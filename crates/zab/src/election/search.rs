@@ -291,6 +291,6 @@ impl Election {
 }
 
 /// How long a voter that cannot be reached is left alone, and how long an observer waits before it
-/// asks again. ZooKeeper's intervals grow to a minute, which is long for an ensemble that needs just
-/// this voter, and for the clients of an observer that nobody tells when there is a leader.
+/// asks again. ZooKeeper's intervals grow to a minute, which is long for an ensemble that needs
+/// just this voter, and for the clients of an observer that nobody tells when there is a leader.
 const IN_NEED_INTERVAL_MAX_MS: u64 = 1000;

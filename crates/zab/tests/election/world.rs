@@ -368,8 +368,8 @@ impl World {
         }
     }
 
-    /// Nobody decides without a quorum's word: for this leader in this round, or for the leader that
-    /// they have already. Servers that the script plays may say what they like.
+    /// Nobody decides without a quorum's word: for this leader in this round, or for the leader
+    /// that they have already. Servers that the script plays may say what they like.
     fn assert_voted_for(&self, sid: Sid, vote: &Vote) {
         let voted = |voter: &Sid| {
             let said = |round| self.said.contains(&(*voter, vote.leader, round));
