@@ -10,6 +10,7 @@
 //! log wants to know the server id first.
 
 mod authentication;
+pub(crate) mod ensemble;
 mod error;
 mod flags;
 pub mod keys;
@@ -22,6 +23,7 @@ mod settings;
 mod tests;
 mod throttling;
 
+pub use ensemble::Ensemble;
 pub use error::{ConfigError, ExitCode, Origin};
 pub use flags::Flags;
 pub use throttling::Throttling;
@@ -42,8 +44,10 @@ pub struct Config {
     pub data_log_dir: PathBuf,
     /// The number in `<data_dir>/myid`, if that file exists.
     pub server_id: Option<u64>,
-    /// The servers named by the configuration; at most one of them votes.
+    /// The servers named by the configuration.
     pub membership: Membership,
+    /// What a member of an ensemble has to know; `None` for a server that runs alone.
+    pub ensemble: Option<Ensemble>,
 
     /// Port for clients; `None` opens none, 0 lets the system choose.
     pub client_port: Option<u16>,
@@ -191,7 +195,7 @@ impl Config {
     /// Reads a configuration file.
     ///
     /// # Errors
-    /// When the file cannot be read, a value is wrong, or the file describes an ensemble.
+    /// When the file cannot be read or a value is wrong.
     pub fn load(path: &Path, flags: &Flags) -> Result<Self, ConfigError> {
         let mut settings = Settings::new(flags);
         settings.add_file(path)?;

@@ -51,7 +51,8 @@ pub enum Support {
     Works,
     /// It will; setting it to something else than the default is answered with a warning.
     Later,
-    /// It matters between the servers of an ensemble only, and is silently kept until then.
+    /// It will, and matters between the servers of an ensemble only: a member is warned, a server
+    /// that runs alone is not.
     Ensemble,
     /// It tunes a part that Ostler does not have; setting it is answered with a warning.
     NoPart,

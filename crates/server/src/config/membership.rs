@@ -148,7 +148,7 @@ pub(super) fn parse_role(text: &str) -> Result<Role, String> {
     }
 }
 
-fn parse_member(id: u64, value: &str, multi_address: bool) -> Result<Member, String> {
+pub(super) fn parse_member(id: u64, value: &str, multi_address: bool) -> Result<Member, String> {
     let mut parts: Vec<&str> = value.split(';').collect();
     // Java: String.split, which drops empty parts at the end.
     while parts.len() > 1 && parts.last().is_some_and(|part| part.is_empty()) {
@@ -239,8 +239,10 @@ fn parse_port(host: &str, port: &str) -> Result<u16, String> {
     u16::try_from(number).map_err(|_| format!("port out of range:{number}"))
 }
 
+/// A number that Java can hold in a long.
 fn parse_number(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| format!("For input string: \"{text}\""))
+    let number = text.parse().ok().filter(|number| i64::try_from(*number).is_ok());
+    number.ok_or_else(|| format!("For input string: \"{text}\""))
 }
 
 fn wrong_form(value: &str) -> String {

@@ -1,10 +1,9 @@
 //! Which servers there are, which one this is, and whether it may run alone.
 //!
 //! Reads the membership lines, from the file or from the dynamic file beside it, and `myid`.
-//! This version runs a single server; a configuration with more than one that votes is checked
-//! to the end, so that its mistakes are reported first, and then refused.
 
-use super::error::{ConfigError, ExitCode, Origin};
+use super::ensemble;
+use super::error::{ConfigError, Origin};
 use super::membership::{Member, Membership, Role};
 use super::settings::{Settings, is_membership, read_properties};
 use super::{Config, properties::Property};
@@ -31,14 +30,13 @@ pub(super) fn resolve(
     if let Some(own) = own {
         take_client_address(config, own).map_err(refuse)?;
     }
-    if membership.count(Role::Participant) > 1 {
-        check_ensemble(config, settings, &membership).map_err(refuse)?;
-        check_own_id(config, &membership, &place)?;
-        return Err(refuse(format!(
-            "{} servers that vote are named, but this version runs a single server only: leave \
-             at most one server line",
-            membership.count(Role::Participant)
-        )));
+    let voters = membership.count(Role::Participant);
+    if voters > 1 || (voters == 1 && !standalone_enabled) {
+        let my_id = check_ensemble(config, settings).map_err(refuse)?;
+        ensemble::check_own_id(my_id, &membership, &place)?;
+        settings.warn_of_ensemble_keys();
+        let ensemble = ensemble::resolve(settings, &membership, my_id, config.tick_time_ms)?;
+        config.ensemble = Some(ensemble);
     }
     config.membership = membership;
     Ok(())
@@ -85,11 +83,7 @@ fn size_warning(membership: &Membership, standalone_enabled: bool) -> Option<&'s
         1 if standalone_enabled => {
             Some("Invalid configuration, only one server specified (ignoring)")
         }
-        1 => Some(
-            "standaloneEnabled=false is ignored: this version runs a single server without a \
-             quorum",
-        ),
-        2 => Some("No server failure will be tolerated. You need at least 3 servers."),
+        1 | 2 => Some("No server failure will be tolerated. You need at least 3 servers."),
         voters if voters % 2 == 0 => {
             Some("Non-optimal configuration, consider an odd number of servers.")
         }
@@ -150,31 +144,14 @@ fn socket_text(host: Option<&str>, port: u16) -> String {
     }
 }
 
-/// What a member of an ensemble must have besides.
-fn check_ensemble(
-    config: &Config,
-    settings: &Settings,
-    membership: &Membership,
-) -> Result<(), String> {
-    debug_assert!(membership.count(Role::Participant) > 1, "a single server needs none of it");
+/// What a member of an ensemble must have besides; its id.
+fn check_ensemble(config: &Config, settings: &Settings) -> Result<u64, String> {
     for limit in ["initLimit", "syncLimit"] {
         if settings.number(limit) == Some(0) {
             return Err(format!("{limit} is not set"));
         }
     }
-    if config.server_id.is_none() {
-        return Err(format!("myid file is missing ({})", config.data_dir.join("myid").display()));
-    }
-    Ok(())
-}
-
-fn check_own_id(config: &Config, membership: &Membership, place: &str) -> Result<(), ConfigError> {
-    match config.server_id {
-        Some(id) if !membership.members.contains_key(&id) => {
-            let reason = format!("My id {id} not in the peer list");
-            let error = ConfigError::new(Some(place.to_owned()), reason);
-            Err(error.exiting(ExitCode::UnexpectedError))
-        }
-        _ => Ok(()),
-    }
+    config
+        .server_id
+        .ok_or_else(|| format!("myid file is missing ({})", config.data_dir.join("myid").display()))
 }

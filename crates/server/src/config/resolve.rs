@@ -66,6 +66,7 @@ fn with_defaults(settings: &Settings) -> Config {
         data_log_dir: PathBuf::new(),
         server_id: None,
         membership: Membership::default(),
+        ensemble: None,
         client_port: settings.port("clientPort"),
         client_port_address: text("clientPortAddress").map(without_brackets),
         client_port_listen_backlog: i32::try_from(long("clientPortListenBacklog")).unwrap_or(-1),

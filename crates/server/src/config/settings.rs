@@ -99,6 +99,24 @@ impl Settings {
         Ok(())
     }
 
+    /// Adds the warnings about keys that would matter now that there is an ensemble.
+    pub(super) fn warn_of_ensemble_keys(&mut self) {
+        let typed = self.in_order(&self.typed).into_iter();
+        let typed = typed.map(|(key, setting)| (keys::typed(key), key, setting));
+        let properties = self.in_order(&self.properties).into_iter();
+        let properties = properties.map(|(name, setting)| (keys::property(name), name, setting));
+        let warnings: Vec<String> = typed
+            .chain(properties)
+            .filter(|(row, ..)| row.is_some_and(|row| row.support == Support::Ensemble))
+            .filter(|(row, _, setting)| row.is_some_and(|row| !row.is_default(&setting.value)))
+            .map(|(_, name, setting)| {
+                let shown = shown(name, setting);
+                format!("{shown} is not implemented in this version: ignored")
+            })
+            .collect();
+        self.warnings.extend(warnings);
+    }
+
     /// The typed keys that hold the membership, in the order of the file.
     pub(super) fn membership_lines(&self) -> Vec<(&str, &Setting)> {
         let mut lines = self.in_order(&self.typed);
@@ -204,13 +222,7 @@ fn row(name: &str) -> &'static Key {
 /// What to say about a name that was set, if anything. Values stay out of it: some are secrets.
 fn warning(row: Option<&'static Key>, name: &str, setting: &Setting) -> Option<String> {
     let from_file = matches!(setting.origin, Origin::File(..));
-    let short = name.strip_prefix("zookeeper.");
-    let shown = match short {
-        Some(key) if from_file => key.to_owned(),
-        _ if from_file => name.to_owned(),
-        _ => format!("-D{name}"),
-    };
-    let shown = format!("{}: {}", setting.origin, shown.escape_debug());
+    let shown = shown(name, setting);
     let Some(row) = row else {
         return Some(format!("{shown} is not known and is ignored{}", hint(name, from_file)));
     };
@@ -231,6 +243,17 @@ fn warning(row: Option<&'static Key>, name: &str, setting: &Setting) -> Option<S
         }
         Support::Works | Support::Ensemble | Support::Foreign => None,
     }
+}
+
+/// A name and its place as a warning shows them.
+fn shown(name: &str, setting: &Setting) -> String {
+    let from_file = matches!(setting.origin, Origin::File(..));
+    let shown = match name.strip_prefix("zookeeper.") {
+        Some(key) if from_file => key.to_owned(),
+        _ if from_file => name.to_owned(),
+        _ => format!("-D{name}"),
+    };
+    format!("{}: {}", setting.origin, shown.escape_debug())
 }
 
 /// How a name without effect should have been written.

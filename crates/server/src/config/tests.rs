@@ -405,8 +405,14 @@ fn one_server_runs_alone() {
     check(&given(one, Some(" 7 \nx")), &Has(&["client_port: None"]));
     check(
         &given("server.1=a:1:2;3\nstandaloneEnabled=false\ndataDir={dir}", Some("1")),
-        &Warns(&["standaloneEnabled=false is ignored: this version runs a single server without \
-                  a quorum"]),
+        &Fails("{cfg}: initLimit is not set"),
+    );
+    check(
+        &given(
+            "server.1=a:1:2;3\nstandaloneEnabled=false\ninitLimit=1\nsyncLimit=1\ndataDir={dir}",
+            Some("1"),
+        ),
+        &Warns(&["No server failure will be tolerated. You need at least 3 servers."]),
     );
     check(
         &given("clientPort=2182\nserver.1=a:1:2;2182\ndataDir={dir}", Some("1")),
@@ -428,7 +434,7 @@ fn one_server_runs_alone() {
 }
 
 #[test]
-fn ensembles_are_checked_and_refused() {
+fn ensembles_are_checked() {
     const TWO: &str = "server.1=a:1:2\nserver.2=b:1:2\ndataDir={dir}\n";
     const LIMITED: &str = "server.1=a:1:2\nserver.2=b:1:2\ninitLimit=5\nsyncLimit=2\ndataDir={dir}";
     let given = |cfg, myid| Given { cfg, myid, ..Given::default() };
@@ -442,10 +448,7 @@ fn ensembles_are_checked_and_refused() {
     check(&given(LIMITED, Some("9")), &Dies("{cfg}: My id 9 not in the peer list"));
     check(
         &given(LIMITED, Some("1")),
-        &Fails(
-            "{cfg}: 2 servers that vote are named, but this version runs a single server only: \
-             leave at most one server line",
-        ),
+        &Warns(&["No server failure will be tolerated. You need at least 3 servers."]),
     );
     for (cfg, line) in [
         (
@@ -472,11 +475,92 @@ fn ensembles_are_checked_and_refused() {
             "standaloneEnabled=false",
             "{cfg}: standaloneEnabled = false then number of participants should be >0",
         ),
+        (
+            "server.9223372036854775808=a:1:2",
+            "{cfg} line 1: server.9223372036854775808=a:1:2: For input string: \
+             \"9223372036854775808\"",
+        ),
         ("server.1=a:1:2\ngroup.1=3", "{cfg}: Server 1is not in a group"),
         ("group.1=1:2\ngroup.2=2", "{cfg} line 2: group.2=2: Server 2is in multiple groups"),
     ] {
         check_cfg(cfg, &Fails(line));
     }
+}
+
+#[test]
+fn members_of_ensembles() {
+    const THREE: &str = "tickTime=2000\ninitLimit=10\nsyncLimit=5\nserver.1=a:1:2\n\
+                         server.2=b:1:2;9\nserver.3=c:1:2:observer\nserver.4=d:1:2\ndataDir={dir}";
+    let with = |more: &str| -> &'static str { (THREE.to_owned() + "\n" + more).leak() };
+    let given = |more, myid| Given { cfg: with(more), myid: Some(myid), ..Given::default() };
+    let defaults = [
+        "my_id: 1",
+        "role: Participant",
+        "client_in_server_line: false",
+        "init_limit: 10",
+        "sync_limit: 5",
+        "connect_limit: 0",
+        "connect_delay_max_ms: 100",
+        "epoch_wait_max_ms: None",
+        "silence_max_ms: None",
+        "listen_on_all: false",
+        "bind_tries_max: 3",
+        "election_dial_timeout_ms: 5000",
+        "election_hello_timeout_ms: 10000",
+        "keep_alive: false",
+        "leader_no_delay: true",
+        "follower_no_delay: true",
+        "notification_min_ms: 200",
+        "notification_max_ms: 60000",
+        "commit_log_count: 500",
+        "snapshot_sync_forced: false",
+        "db_autocreate: true",
+    ];
+    check(&given("", "1"), &Has(&defaults));
+    check(&given("", "2"), &Has(&["client_in_server_line: true", "client_port: Some(9)"]));
+    check(
+        &given(
+            "connectToLearnerMasterLimit=1\nleader.maxTimeToWaitForEpoch=7\nforceSnapshotSync=true\n\
+             ostler.silenceMaxMs=300\nquorumListenOnAllIPs=true\nelectionPortBindRetry=0\n\
+             cnxTimeout=50\nquorumCnxnTimeoutMs=60\nfastleader.minNotificationInterval=10\n\
+             fastleader.maxNotificationInterval=20\ntcpKeepAlive=true\ncommitLogCount=1000\n\
+             db.autocreate=false",
+            "1",
+        ),
+        &Has(&[
+            "connect_limit: 1",
+            "epoch_wait_max_ms: Some(7)",
+            "silence_max_ms: Some(300)",
+            "snapshot_sync_forced: true",
+            "listen_on_all: true",
+            "bind_tries_max: 0",
+            "election_dial_timeout_ms: 50",
+            "election_hello_timeout_ms: 60",
+            "notification_min_ms: 10",
+            "notification_max_ms: 20",
+            "keep_alive: true",
+            "commit_log_count: 1000",
+            "db_autocreate: false",
+        ]),
+    );
+    const OTHER: &str = "Peer type from servers list (OBSERVER) doesn't match peerType \
+                         (PARTICIPANT). Defaulting to servers list.";
+    check(&given("", "3"), &Warns(&[OTHER]));
+    check(&given("peerType=observer", "3"), &Warns(&[]));
+    check(
+        &given("oraclePath=/o\nlearner.asyncSending=true", "1"),
+        &Warns(&[
+            "{cfg} line 10: learner.asyncSending tunes a part Ostler does not have: ignored",
+            "{cfg} line 9: oraclePath is not implemented in this version: ignored",
+        ]),
+    );
+    check(
+        &given("sslQuorum=true", "1"),
+        &Fails(
+            "{cfg} line 9: sslQuorum=true: connections between servers cannot be protected in \
+             this version",
+        ),
+    );
 }
 
 #[test]
