@@ -1,5 +1,6 @@
 //! The four loops, one a thread: wait, hand over what came, carry out the effects in order.
 
+pub(crate) mod chronicle;
 pub(crate) mod log;
 pub(crate) mod replica;
 pub(crate) mod shard;

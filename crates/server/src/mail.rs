@@ -10,9 +10,15 @@ use mio::Waker;
 use mio::net::TcpStream;
 use ostler_node::clock::{Clock, Time};
 use ostler_node::messages::{ConnId, ToReplica};
+use ostler_node::replica::Input;
 use ostler_node::status::{ReplicaReport, ShardReport};
 use ostler_tree::Tree;
-use ostler_wire::ids::{WallMs, Zxid};
+use ostler_wire::ids::{Sid, WallMs, Zxid};
+use ostler_wire::quorum::QuorumPacket;
+use ostler_wire::vote::Notification;
+use ostler_zab::LinkId;
+
+use crate::peers::gate::Freight;
 
 /// For the replica thread.
 #[derive(Debug)]
@@ -23,8 +29,16 @@ pub(crate) enum ReplicaMail {
     LogSynced(Zxid),
     /// The snapshot that was asked for has been written, or has failed.
     SnapshotEnded,
+    /// What happens between servers, or to the files that only their members have.
+    Input(Input),
+    /// A notification of another server.
+    Vote(Sid, Notification, Freight),
+    /// What was read from a link at once, in order.
+    Packets(LinkId, Vec<QuorumPacket>, Freight),
     /// Somebody wants to know how things are.
     Report(Sender<ReplicaReport>),
+    /// The server ends soon: whoever leads should be another. Dropped when it leads no more.
+    HandOver(Sender<()>),
     /// The server ends.
     Stop,
 }

@@ -6,18 +6,21 @@ use std::time::Instant;
 use ostler_disk::dir_lock::{DirLock, LockError};
 use ostler_disk::disk::create_directories;
 use ostler_disk::real_disk::RealDisk;
-use ostler_disk::recover::{self, RecoverOptions};
-use ostler_disk::snapshot::write_snapshot;
+use ostler_disk::recover::Recovered;
+use ostler_disk::storage::Storage;
+use ostler_node::replica;
 use ostler_tree::Tree;
 
-use super::{StartError, record_bytes_max, snapshot_options, version_dirs};
+use super::StartError;
+use super::core::{storage_options, version_dirs};
 use crate::config::Config;
 
 /// What the server goes on with.
 pub(super) struct Found {
-    pub(super) tree: Tree,
-    /// Transactions behind the newest snapshot.
-    pub(super) txns_logged: u64,
+    pub(super) data: replica::Found,
+    pub(super) storage: Storage<RealDisk>,
+    /// False for a member whose data are missing and should not be.
+    pub(super) may_vote: bool,
 }
 
 /// Makes the directories if that is allowed, and locks them until the result is dropped.
@@ -62,21 +65,45 @@ fn is_same(one: &Path, other: &Path) -> bool {
 pub(super) fn recover(config: &Config, hash_key: u64) -> Result<Found, StartError> {
     let (snap_dir, log_dir) = version_dirs(config);
     let start = Instant::now();
-    let options = RecoverOptions {
-        hash_key,
-        max_record_bytes: record_bytes_max(config),
-        trust_empty: config.snapshot_trust_empty,
-        digest_check: config.digest_enabled,
-    };
-    let recovered = recover::recover(&RealDisk, &snap_dir, &log_dir, &options)
-        .map_err(|error| StartError::Data(error.to_string()))?;
+    let options = storage_options(config, hash_key);
+    let mut storage = Storage::new(RealDisk, snap_dir, log_dir, options);
+    let mut recovered = storage.recover().map_err(|error| StartError::Data(error.to_string()))?;
     if let Some((path, length_bytes)) = &recovered.torn_tail {
         tracing::warn!(
             "{} ended in a write that was never acknowledged; it was cut to {length_bytes} bytes",
             path.display()
         );
     }
-    let mut tree = recovered.tree;
+    let marker = config.data_log_dir.join("initialize");
+    // Java: FileTxnSnapLog.restore.
+    let may_vote = !recovered.fresh
+        || config.ensemble.as_ref().is_none_or(|own| own.db_autocreate)
+        || marker.exists();
+    // What a member changed alone would set it apart from the others.
+    let is_changed = config.ensemble.is_none() && put_right(config, &mut recovered.tree);
+    let mut txns_logged = recovered.txns_replayed;
+    if may_vote && (recovered.snapshot.is_none() || is_changed) {
+        // Without a snapshot the next start would refuse the logs; and no log tells of the rest.
+        storage
+            .write_snapshot(&recovered.tree)
+            .map_err(|error| StartError::Directory(format!("cannot write a snapshot: {error}")))?;
+        txns_logged = 0;
+    }
+    remove_marker(&marker)?;
+    tracing::info!(
+        "{} znodes and {} sessions up to {} recovered in {} ms ({} transactions replayed)",
+        recovered.tree.node_count(),
+        recovered.tree.session_count(),
+        recovered.tree.last_zxid(),
+        start.elapsed().as_millis(),
+        recovered.txns_replayed
+    );
+    let Recovered { tree, tail: history, .. } = recovered;
+    Ok(Found { data: replica::Found { tree, history, txns_logged }, storage, may_vote })
+}
+
+/// Changes what was left in a form that nobody uses; whether there was any.
+fn put_right(config: &Config, tree: &mut Tree) -> bool {
     // Before they are taken for ephemerals without a session.
     let adopted = if config.adopts_ttls_of_353 { tree.adopt_ttls_of_353() } else { 0 };
     if adopted > 0 {
@@ -86,27 +113,7 @@ pub(super) fn recover(config: &Config, hash_key: u64) -> Result<Found, StartErro
     if orphans > 0 {
         tracing::warn!("removed {orphans} ephemeral znodes whose sessions are gone");
     }
-    let mut txns_logged = recovered.txns_replayed;
-    if recovered.snapshot.is_none() || orphans > 0 || adopted > 0 {
-        // Without a snapshot the next start would refuse the logs; and no log tells of the rest.
-        write_snapshot(&RealDisk, &snap_dir, &tree, &snapshot_options(config)).map_err(
-            |error| {
-                let dir = snap_dir.display();
-                StartError::Directory(format!("cannot write a snapshot to {dir}: {error}"))
-            },
-        )?;
-        txns_logged = 0;
-    }
-    remove_marker(&config.data_log_dir.join("initialize"))?;
-    tracing::info!(
-        "{} znodes and {} sessions up to {} recovered in {} ms ({} transactions replayed)",
-        tree.node_count(),
-        tree.session_count(),
-        tree.last_zxid(),
-        start.elapsed().as_millis(),
-        recovered.txns_replayed
-    );
-    Ok(Found { tree, txns_logged })
+    adopted > 0 || orphans > 0
 }
 
 /// The mark of a directory that may be empty is used up by the first load, whatever it found.

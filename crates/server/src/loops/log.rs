@@ -1,30 +1,32 @@
-//! The log thread: everything that waits becomes one write and one sync.
+//! The log thread: everything that waits becomes one write and one sync, and whatever else is done
+//! to history on disk is done here, in order.
 //!
 //! There is no timer: while one sync runs, the next batch gathers. A log that cannot be written
 //! ends the server, since nothing could be acknowledged any more and nobody knows what is on disk.
 
+use std::io;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::time::Duration;
 
 use ostler_disk::disk::Disk;
-use ostler_disk::log::Log;
-use ostler_node::replica::LogOp;
+use ostler_disk::storage::Storage;
+use ostler_node::replica::{EpochFile, Found, Input, LogOp};
 use ostler_wire::ids::Zxid;
 
 use crate::mail::ReplicaMail;
 
 /// What the log thread works with.
 pub(crate) struct LogLoop<D: Disk> {
-    pub(crate) log: Log<D>,
+    pub(crate) storage: Storage<D>,
     pub(crate) mail: Receiver<Vec<LogOp>>,
     pub(crate) replica: Sender<ReplicaMail>,
     /// `fsync.warningthresholdms`.
     pub(crate) slow_sync: Duration,
 }
 
-impl<D: Disk> LogLoop<D> {
+impl<D: Disk + Clone> LogLoop<D> {
     /// Runs until the replica is gone and everything it sent is on disk.
-    pub(crate) fn run(mut self) -> std::io::Result<()> {
+    pub(crate) fn run(mut self) -> io::Result<()> {
         while let Ok(ops) = self.mail.recv() {
             self.batch(ops)?;
         }
@@ -32,7 +34,7 @@ impl<D: Disk> LogLoop<D> {
     }
 
     /// Takes what is there, up to a bound, and brings it to disk.
-    fn batch(&mut self, first: Vec<LogOp>) -> std::io::Result<()> {
+    fn batch(&mut self, first: Vec<LogOp>) -> io::Result<()> {
         let mut batch = Batch::default();
         self.take(first, &mut batch)?;
         while batch.records < BATCH_RECORDS_MAX && batch.bytes < BATCH_BYTES_MAX {
@@ -44,40 +46,66 @@ impl<D: Disk> LogLoop<D> {
         self.commit(&mut batch)
     }
 
-    fn take(&mut self, ops: Vec<LogOp>, batch: &mut Batch) -> std::io::Result<()> {
+    fn take(&mut self, ops: Vec<LogOp>, batch: &mut Batch) -> io::Result<()> {
         for op in ops {
-            match op {
-                LogOp::Append { zxid, body } => {
-                    self.log.append(zxid, &body);
-                    batch.last = Some(zxid);
-                    batch.records += 1;
-                    batch.bytes += body.len();
-                }
-                LogOp::WriteEpoch(..) | LogOp::Truncate { .. } | LogOp::Install(_) => {
-                    unreachable!("a standalone server has no peers")
-                }
-                LogOp::Roll => {
-                    self.commit(batch)?;
-                    self.log.roll();
-                }
+            if let LogOp::Append { zxid, body } = op {
+                self.storage.append(zxid, &body);
+                batch.last = Some(zxid);
+                batch.records += 1;
+                batch.bytes += body.len();
+            } else {
+                self.commit(batch)?;
+                self.alone(op)?;
             }
         }
         Ok(())
     }
 
-    fn commit(&mut self, batch: &mut Batch) -> std::io::Result<()> {
+    fn commit(&mut self, batch: &mut Batch) -> io::Result<()> {
         let Some(last) = std::mem::take(batch).last else { return Ok(()) };
-        self.log.commit()?;
-        let took = self.log.last_sync();
+        self.storage.commit()?;
+        let took = self.storage.last_sync();
         if took >= self.slow_sync {
             tracing::warn!(
                 "the sync of the transaction log took {} ms: a slow disk delays every write",
                 took.as_millis()
             );
         }
-        // Nobody listens only when the server ends.
-        let _ = self.replica.send(ReplicaMail::LogSynced(last));
+        self.say(ReplicaMail::LogSynced(last));
         Ok(())
+    }
+
+    /// Does what is no append. Everything before it is on disk.
+    fn alone(&mut self, op: LogOp) -> io::Result<()> {
+        match op {
+            LogOp::Append { .. } => unreachable!("appends go into batches"),
+            LogOp::Roll => self.storage.roll(),
+            LogOp::WriteEpoch(file, epoch) => {
+                match file {
+                    EpochFile::Accepted => self.storage.write_accepted_epoch(epoch)?,
+                    EpochFile::Current => self.storage.write_current_epoch(epoch)?,
+                }
+                self.say(ReplicaMail::Input(Input::EpochWritten(file, epoch)));
+            }
+            LogOp::Truncate { zxid, reload } => {
+                self.storage.truncate(zxid).map_err(io::Error::other)?;
+                let found = if reload { Some(self.reload()?) } else { None };
+                self.say(ReplicaMail::Input(Input::Truncated(found)));
+            }
+            LogOp::Install(tree) => self.storage.install(&tree)?,
+        }
+        Ok(())
+    }
+
+    fn reload(&mut self) -> io::Result<Found> {
+        let found = self.storage.recover().map_err(io::Error::other)?;
+        let (tree, history) = (found.tree, found.tail);
+        Ok(Found { tree, history, txns_logged: found.txns_replayed })
+    }
+
+    fn say(&self, mail: ReplicaMail) {
+        // Nobody listens only when the server ends.
+        let _ = self.replica.send(mail);
     }
 }
 

@@ -7,8 +7,12 @@ use std::time::Duration;
 use ostler_node::clock::Clock;
 use ostler_node::replica::{Effect, Input, LogOp, Replica};
 
+use crate::boot::{End, Fatal};
 use crate::feed::Tail;
+use crate::loops::chronicle::Chronicle;
 use crate::mail::{Clocks, ReplicaMail, ShardBox, SnapshotMail};
+use crate::peers::Peers;
+use crate::peers::links::Outgoing;
 
 /// What the replica thread works with.
 pub(crate) struct ReplicaLoop {
@@ -18,13 +22,21 @@ pub(crate) struct ReplicaLoop {
     pub(crate) shards: Vec<Arc<ShardBox>>,
     pub(crate) log: Sender<Vec<LogOp>>,
     pub(crate) snapshots: Sender<SnapshotMail>,
+    /// The other servers, if there are any.
+    pub(crate) peers: Option<Peers>,
+    pub(crate) end: Sender<End>,
     pub(crate) clocks: Clocks,
+    pub(crate) chronicle: Chronicle,
+    /// Who waits until this server leads no more.
+    pub(crate) handing_over: Option<Sender<()>>,
 }
 
 impl ReplicaLoop {
     /// Runs until it is told to stop or everybody is gone.
-    pub(crate) fn run(mut self) {
-        let mut effects = Vec::new();
+    ///
+    /// `effects` are those with which the replica began.
+    pub(crate) fn run(mut self, mut effects: Vec<Effect>) {
+        self.carry_out(&mut effects);
         while let Some(first) = self.wait() {
             let at = self.clocks.read();
             let mut next = first;
@@ -77,6 +89,19 @@ impl ReplicaLoop {
                 self.replica.handle(at, Input::LogSynced(zxid), effects);
             }
             ReplicaMail::SnapshotEnded => self.replica.handle(at, Input::SnapshotEnded, effects),
+            ReplicaMail::Input(input) => self.replica.handle(at, input, effects),
+            ReplicaMail::Vote(sid, notification, _freight) => {
+                self.replica.handle(at, Input::Vote(sid, notification), effects);
+            }
+            ReplicaMail::Packets(link, packets, _freight) => {
+                for packet in packets {
+                    self.replica.handle(at, Input::Packet(link, packet), effects);
+                }
+            }
+            ReplicaMail::HandOver(to) => {
+                self.replica.handle(at, Input::HandOver, effects);
+                self.handing_over = Some(to);
+            }
             ReplicaMail::Report(to) => {
                 // Who asked may have given up.
                 let _ = to.send(self.replica.report(at));
@@ -88,6 +113,7 @@ impl ReplicaLoop {
 
     fn carry_out(&mut self, effects: &mut Vec<Effect>) {
         let mut log_ops = Vec::new();
+        let mut outgoing = Vec::new();
         let mut published = false;
         for effect in effects.drain(..) {
             match effect {
@@ -100,22 +126,41 @@ impl ReplicaLoop {
                     let _ = self.snapshots.send(SnapshotMail::Write(tree));
                 }
                 Effect::QuotaExceeded(excess) => tracing::warn!("{excess}"),
-                Effect::SendVote(..)
-                | Effect::ConnectElection(_)
-                | Effect::DialLeader(_)
-                | Effect::Send(..)
-                | Effect::SendSnapshot(..)
-                | Effect::CloseLink(..)
-                | Effect::Stop(_) => unreachable!("a standalone server has no peers"),
+                Effect::DigestMismatch(zxid) => tracing::error!(
+                    "the data differ from the leader's at {zxid} or before: stop this server, move \
+                     its data directory away and start it again"
+                ),
+                Effect::SendVote(sid, vote) => self.peers().election.send(sid, &vote),
+                Effect::ConnectElection(sid) => self.peers().election.connect(sid),
+                Effect::DialLeader(sid) => self.peers().links.dial(sid),
+                Effect::Send(link, packet) => outgoing.push((link, Outgoing::Packet(packet))),
+                Effect::SendSnapshot(link, tree) => {
+                    outgoing.push((link, Outgoing::Snapshot(tree)));
+                }
+                Effect::CloseLink(link, reason) => outgoing.push((link, Outgoing::Close(reason))),
+                Effect::Stop(reason) => {
+                    let _ = self.end.send(End::Fatal(Fatal::Replica(reason)));
+                }
             }
         }
         // Neither listens any more only when the server ends.
         if !log_ops.is_empty() {
             let _ = self.log.send(log_ops);
         }
+        if !outgoing.is_empty() {
+            self.peers().links.send(outgoing);
+        }
         if published {
             self.shards.iter().for_each(|shard| shard.wake());
         }
+        if let Some(standing) = self.replica.standing() {
+            self.chronicle.note(standing);
+            self.handing_over.take_if(|_| standing.retired);
+        }
+    }
+
+    fn peers(&self) -> &Peers {
+        self.peers.as_ref().expect("a standalone server has nothing to say to others")
     }
 }
 

@@ -3,30 +3,25 @@
 //! It holds a tree, which nobody changes, so nobody waits for it. A snapshot that cannot be written
 //! is reported and tried again at the next occasion: the log has everything.
 
-use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use ostler_disk::disk::Disk;
-use ostler_disk::purge::purge;
-use ostler_disk::snapshot::{SnapshotOptions, write_snapshot_beside};
+use ostler_disk::snapshots::Snapshots;
 use ostler_tree::Tree;
 
 use crate::mail::{ReplicaMail, SnapshotMail};
 
 /// What the snapshot thread works with.
 pub(crate) struct SnapshotLoop<D: Disk> {
-    pub(crate) disk: D,
-    pub(crate) snap_dir: PathBuf,
-    pub(crate) log_dir: PathBuf,
-    pub(crate) options: SnapshotOptions,
+    pub(crate) snapshots: Snapshots<D>,
     /// How many snapshots a purge keeps, and the time between purges.
     pub(crate) purge: Option<(usize, Duration)>,
     pub(crate) mail: Receiver<SnapshotMail>,
     pub(crate) replica: Sender<ReplicaMail>,
 }
 
-impl<D: Disk> SnapshotLoop<D> {
+impl<D: Disk + Clone> SnapshotLoop<D> {
     /// Runs until it is told to stop or the replica is gone.
     pub(crate) fn run(self) {
         yield_to_others();
@@ -63,29 +58,30 @@ impl<D: Disk> SnapshotLoop<D> {
                 worked_since = Instant::now();
             }
         };
-        let (disk, dir) = (&self.disk, &self.snap_dir);
-        let written = write_snapshot_beside(disk, dir, tree, &self.options, &mut give_way);
-        match written {
-            Ok(path) => tracing::info!(
+        match self.snapshots.write(tree, &mut give_way) {
+            Ok(Some(path)) => tracing::info!(
                 "snapshot of {} znodes written to {} in {} ms",
                 tree.node_count(),
                 path.display(),
                 start.elapsed().as_millis()
             ),
+            Ok(None) => tracing::info!(
+                "snapshot of {} not kept: what it holds was taken back meanwhile",
+                tree.last_zxid()
+            ),
             Err(error) => tracing::error!(
-                "cannot write a snapshot to {}: {error}. The log keeps everything; free space or \
-                 repair the directory, or restarts will take longer and longer",
-                self.snap_dir.display()
+                "cannot write a snapshot: {error}. The log keeps everything; free space or repair \
+                 the directory, or restarts will take longer and longer"
             ),
         }
     }
 
     fn purge(&self, keep: usize) {
-        match purge(&self.disk, &self.snap_dir, &self.log_dir, keep) {
+        match self.snapshots.purge(keep) {
             Ok(removed) => {
                 removed.iter().for_each(|path| tracing::info!("purged {}", path.display()))
             }
-            Err(error) => tracing::error!("cannot purge {}: {error}", self.snap_dir.display()),
+            Err(error) => tracing::error!("cannot purge old snapshots and logs: {error}"),
         }
     }
 }
