@@ -123,12 +123,16 @@ impl QuorumPacket {
     /// `max_bytes`, or texts that together go on for longer than that.
     pub fn first(bytes: &[u8], max_bytes: usize) -> Result<Option<(Self, usize)>, DecodeError> {
         let mut from = Reader::new(bytes);
-        match Self::read(&mut from, max_bytes) {
-            Ok(packet) => Ok(Some((packet, bytes.len() - from.rest().len()))),
+        let result = Self::read(&mut from, max_bytes);
+        // Of a packet that is not complete, everything was looked at and more is to come.
+        let length = match result {
+            Ok(_) => bytes.len() - from.rest().len(),
+            Err(_) => bytes.len(),
+        };
+        match result {
             // Data and texts may be this long each, not every one of any number of texts.
-            Err(_) if bytes.len() > HEADER_BYTES + 2 * max_bytes => {
-                Err(DecodeError::BadLength(i32::try_from(bytes.len()).unwrap_or(i32::MAX)))
-            }
+            _ if length > HEADER_BYTES + 2 * max_bytes => Err(too_long(length)),
+            Ok(packet) => Ok(Some((packet, length))),
             Err(DecodeError::Truncated) => Ok(None),
             // A length beyond the input is what an unfinished packet looks like.
             Err(DecodeError::BadLength(length))
@@ -145,16 +149,23 @@ impl QuorumPacket {
         let zxid = Zxid(from.long()?);
         let data = from.buffer()?;
         if let Some(long) = data.filter(|data| data.len() > max_bytes) {
-            return Err(DecodeError::BadLength(i32::try_from(long.len()).unwrap_or(i32::MAX)));
+            return Err(too_long(long.len()));
         }
-        let ids = from.vector(|from| {
-            let scheme = from.string()?.unwrap_or_default().into_owned();
-            let id = from.string()?.unwrap_or_default().into_owned();
-            Ok(Id { scheme, id })
-        })?;
+        let text = |from: &mut Reader<'_>| {
+            let before = from.rest().len();
+            let text = from.string()?.unwrap_or_default().into_owned();
+            // As it stands there: what is repaired may be longer.
+            let length = before - from.rest().len() - size_of::<i32>();
+            if length > max_bytes { Err(too_long(length)) } else { Ok(text) }
+        };
+        let ids = from.vector(|from| Ok(Id { scheme: text(from)?, id: text(from)? }))?;
         // Copied last: what is not complete yet will be read again.
         Ok(Self { kind, zxid, data: data.map(Arc::from), ids: ids.unwrap_or_default() })
     }
+}
+
+fn too_long(length: usize) -> DecodeError {
+    DecodeError::BadLength(i32::try_from(length).unwrap_or(i32::MAX))
 }
 
 /// Kind, zxid, the length of the data and the number of ids.

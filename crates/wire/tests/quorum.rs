@@ -173,6 +173,27 @@ fn ids_without_end_are_refused() {
 }
 
 #[test]
+fn a_packet_is_refused_or_not_in_however_many_pieces_it_comes() {
+    let id = Id { scheme: "ip".into(), id: "x".repeat(60) };
+    let ids = |count| QuorumPacket {
+        ids: vec![id.clone(); count],
+        ..QuorumPacket::bare(PacketKind::Request, Zxid::NONE)
+    };
+    let long = Id { scheme: "ip".into(), id: "x".repeat(61) };
+    let long = QuorumPacket { ids: vec![long], ..ids(0) };
+    for (packet, fits) in [(ids(1), true), (ids(2), false), (long, false)] {
+        let mut bytes = Vec::new();
+        packet.write(&mut bytes);
+        for end in 0..bytes.len() {
+            let part = QuorumPacket::first(&bytes[..end], 60);
+            assert!(part == Ok(None) || !fits && part.is_err(), "{end} bytes: {part:?}");
+        }
+        assert_eq!(QuorumPacket::first(&bytes, 60).is_ok(), fits, "{} bytes", bytes.len());
+        assert!(fits || QuorumPacket::first(&bytes[..bytes.len() - 1], 60).is_err());
+    }
+}
+
+#[test]
 fn older_learners_say_less_of_themselves() {
     let of = |digits| LearnerInfo::decode(&hex(digits));
     let info = LearnerInfo { sid: Sid(2), protocol_version: PROTOCOL_VERSION, config_version: 9 };
