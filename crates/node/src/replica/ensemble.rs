@@ -61,6 +61,8 @@ pub(super) struct Ensemble {
     /// Learners that are connected, and whether they are being disconnected.
     pub(super) links: BTreeMap<LinkId, LinkState>,
     pub(super) digests_differ: bool,
+    /// Whether it is not to look for a leader any more.
+    retires: bool,
 }
 
 /// What the log was asked and has not answered, beside appending.
@@ -121,6 +123,7 @@ impl Ensemble {
             log_duties: LogDuties::default(),
             links: BTreeMap::new(),
             digests_differ: false,
+            retires: false,
         }
     }
 
@@ -170,7 +173,8 @@ impl Ensemble {
             Role::Learning(learning) => learning.next_deadline(),
             Role::Settling | Role::Looking | Role::Retired => None,
         };
-        let election = self.election.next_deadline();
+        let is_over = matches!(self.role, Role::Retired);
+        let election = self.election.next_deadline().filter(|_| !is_over);
         [role, election, self.held_until].into_iter().flatten().min()
     }
 
@@ -232,7 +236,7 @@ impl Replica {
             Input::LinkDown(link) => self.link_down(at, link),
             Input::EpochWritten(file, epoch) => self.epoch_written(at, file, epoch),
             Input::Truncated(found) => self.truncated(at, found),
-            Input::HandOver => self.hand_over(at),
+            Input::HandOver => self.hand_over(at, out),
             Input::FromShard(_) | Input::LogSynced(_) | Input::SnapshotEnded | Input::Deadline => {
                 unreachable!("it concerns every server")
             }
@@ -362,7 +366,7 @@ impl Replica {
         let member = self.member();
         let role = core::mem::replace(&mut member.role, Role::Settling);
         let mut told = self.pipeline.withdraw();
-        let retires = matches!(&role, Role::Leading(leading) if leading.retires);
+        let retires = self.member().retires;
         match role {
             Role::Leading(leading) => {
                 self.close_links(reason, out);
@@ -392,7 +396,20 @@ impl Replica {
         self.serve_as(at, service, told, out);
         if retires {
             self.member().role = Role::Retired;
-            out.push(Effect::Stop("it has handed over"));
+        }
+    }
+
+    /// The server is about to end: if it leads, what is outstanding is committed first.
+    fn hand_over(&mut self, at: Clock, out: &mut Vec<Effect>) {
+        let member = self.member();
+        member.retires = true;
+        match &mut member.role {
+            Role::Leading(leading) => leading.call(|leader, to| leader.hand_over(at.now, to)),
+            Role::Learning(_) => self.leave(at, "the server is about to end", out),
+            Role::Settling | Role::Looking | Role::Retired => {
+                member.role = Role::Retired;
+                self.serve_as(at, Service::Down, Vec::new(), out);
+            }
         }
     }
 

@@ -42,8 +42,6 @@ pub(super) struct Leading {
     scratch: Vec<LeaderEffect>,
     established: bool,
     owners: Owners,
-    /// Whether it is not to look for another leader when its reign has ended.
-    pub(super) retires: bool,
     /// Requests of this server's clients that came when the end was announced.
     pub(super) held: Vec<Asked>,
     proposals: Sizes,
@@ -65,7 +63,6 @@ impl Leading {
             scratch: Vec::new(),
             established: false,
             owners: Owners::default(),
-            retires: false,
             held: Vec::new(),
             proposals: Sizes::default(),
         }
@@ -168,16 +165,6 @@ impl Replica {
         if let Some(leading) = self.leading_mut() {
             leading.proposals.add(body.len());
             leading.call(|leader, to| leader.propose(at.now, zxid, body, to));
-        }
-    }
-
-    /// The server is about to end: a leader sees that the next one has an easy start.
-    pub(super) fn hand_over(&mut self, at: Clock) {
-        if let Some(leading) = self.leading_mut()
-            && leading.established
-        {
-            leading.retires = true;
-            leading.call(|leader, to| leader.hand_over(at.now, to));
         }
     }
 

@@ -13,6 +13,33 @@ use ostler_wire::request::Request;
 use super::answer::{Frame, next_frame};
 use super::{LinkId, World};
 
+/// What joins clients to servers. Where there are several servers, they stand in for shards.
+pub(crate) trait Wires {
+    fn connect(&mut self, shard: usize, from: IpAddr) -> LinkId;
+    fn send(&mut self, link: LinkId, bytes: &[u8]);
+    /// Everything that has reached the client.
+    fn received(&self, link: LinkId) -> &[u8];
+    fn settle(&mut self);
+}
+
+impl Wires for World {
+    fn connect(&mut self, shard: usize, from: IpAddr) -> LinkId {
+        Self::connect(self, shard, from)
+    }
+
+    fn send(&mut self, link: LinkId, bytes: &[u8]) {
+        Self::send(self, link, bytes);
+    }
+
+    fn received(&self, link: LinkId) -> &[u8] {
+        &self.links[link.0].received
+    }
+
+    fn settle(&mut self) {
+        Self::settle(self);
+    }
+}
+
 /// One connection as its client sees it.
 pub(crate) struct Client {
     pub(crate) link: LinkId,
@@ -30,7 +57,7 @@ pub(crate) struct Client {
 
 impl Client {
     /// Connects without a word.
-    pub(crate) fn dial(world: &mut World, shard: usize, from: IpAddr) -> Self {
+    pub(crate) fn dial(world: &mut impl Wires, shard: usize, from: IpAddr) -> Self {
         Self {
             link: world.connect(shard, from),
             next_xid: 1,
@@ -43,14 +70,14 @@ impl Client {
     }
 
     /// Connects and asks for a new session.
-    pub(crate) fn open(world: &mut World, shard: usize, timeout_ms: i32) -> Self {
+    pub(crate) fn open(world: &mut impl Wires, shard: usize, timeout_ms: i32) -> Self {
         let client = Self::dial(world, shard, super::LOCALHOST);
         client.hello(world, &new_session(timeout_ms));
         client
     }
 
     /// Connects and asks for the session of `other`.
-    pub(crate) fn resume(world: &mut World, shard: usize, timeout_ms: i32, other: &Self) -> Self {
+    pub(crate) fn resume(world: &mut impl Wires, shard: usize, timeout_ms: i32, other: &Self) -> Self {
         let client = Self::dial(world, shard, super::LOCALHOST);
         let request = ConnectRequest {
             last_zxid_seen: other.last_zxid,
@@ -63,21 +90,21 @@ impl Client {
     }
 
     /// Sends a connect request.
-    pub(crate) fn hello(&self, world: &mut World, request: &ConnectRequest<'_>) {
+    pub(crate) fn hello(&self, world: &mut impl Wires, request: &ConnectRequest<'_>) {
         let mut bytes = Vec::new();
         frame::put(&mut bytes, |out| request.encode(out));
         world.send(self.link, &bytes);
     }
 
     /// Sends a request with the next number.
-    pub(crate) fn send(&mut self, world: &mut World, request: &Request<'_>) -> Xid {
+    pub(crate) fn send(&mut self, world: &mut impl Wires, request: &Request<'_>) -> Xid {
         let mut body = Vec::new();
         request.write_body(&mut body);
         self.send_raw(world, request.op().number(), &body)
     }
 
     /// Sends whatever body for whatever operation, with the next number.
-    pub(crate) fn send_raw(&mut self, world: &mut World, op_number: i32, body: &[u8]) -> Xid {
+    pub(crate) fn send_raw(&mut self, world: &mut impl Wires, op_number: i32, body: &[u8]) -> Xid {
         let xid = Xid(self.next_xid);
         self.next_xid += 1;
         self.send_numbered(world, xid, op_number, body);
@@ -85,7 +112,7 @@ impl Client {
     }
 
     /// The same with any number.
-    pub(crate) fn send_numbered(&mut self, world: &mut World, xid: Xid, op: i32, body: &[u8]) {
+    pub(crate) fn send_numbered(&mut self, world: &mut impl Wires, xid: Xid, op: i32, body: &[u8]) {
         let mut bytes = Vec::new();
         frame::put(&mut bytes, |out| {
             out.put_int(xid.0);
@@ -99,9 +126,9 @@ impl Client {
     }
 
     /// What came since the last time.
-    pub(crate) fn receive(&mut self, world: &World) -> Vec<Frame> {
+    pub(crate) fn receive(&mut self, world: &impl Wires) -> Vec<Frame> {
         let mut frames = Vec::new();
-        let received = &world.links[self.link.0].received;
+        let received = world.received(self.link);
         loop {
             let waiting = &mut self.waiting;
             let op_of = |xid| match waiting.iter().find(|(waiting, _)| *waiting == xid) {
@@ -129,7 +156,7 @@ impl Client {
     }
 
     /// Settles the world and returns the one reply that came, without events.
-    pub(crate) fn one_reply(&mut self, world: &mut World) -> Frame {
+    pub(crate) fn one_reply(&mut self, world: &mut impl Wires) -> Frame {
         world.settle();
         let mut frames = self.receive(world);
         frames.retain(|frame| matches!(frame, Frame::Reply { .. } | Frame::Connected(_)));

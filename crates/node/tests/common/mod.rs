@@ -13,6 +13,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod client;
+pub(crate) mod ensemble;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -450,7 +451,7 @@ pub(crate) const START_MS: u64 = 1_000_000;
 /// What the wall clock shows then.
 pub(crate) const WALL_START_MS: i64 = 1_700_000_000_000;
 
-fn clock_at(now: Time) -> Clock {
+pub(crate) fn clock_at(now: Time) -> Clock {
     let passed = now.millis().cast_signed() - START_MS.cast_signed();
     Clock { now, wall: WallMs(WALL_START_MS + passed) }
 }
