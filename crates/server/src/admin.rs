@@ -39,15 +39,15 @@ impl AdminLoop {
     }
 
     fn answer(&self, word: &[u8; 4]) -> Option<String> {
-        match four_letter::reset_by(word, &self.config) {
-            Some(Reset::Server) => self.tell_shards(|| ShardMail::ResetCounters),
-            Some(Reset::Connections) => self.tell_shards(|| ShardMail::ResetConnections),
-            None => {}
-        }
         if let Some(text) = four_letter::answer_at_once(word, &self.config) {
             return Some(text);
         }
         let report = self.report(four_letter::wants_watches(word))?;
+        match four_letter::reset_by(word, &report) {
+            Some(Reset::Server) => self.tell_shards(|| ShardMail::ResetCounters),
+            Some(Reset::Connections) => self.tell_shards(|| ShardMail::ResetConnections),
+            None => {}
+        }
         Some(four_letter::answer(word, &report))
     }
 
@@ -67,6 +67,7 @@ impl AdminLoop {
         self.replica.send(ReplicaMail::Report(to)).ok()?;
         let replica = from.recv_timeout(PATIENCE).ok()?;
         let at = self.clocks.read();
+        let began_ms = replica.ensemble.as_ref().map_or(0, |ensemble| ensemble.serving_since_ms);
         Some(ServerReport {
             config: &self.config,
             client_port: self.client_port,
@@ -74,7 +75,7 @@ impl AdminLoop {
             replica,
             now_wall: at.wall,
             now_ms: at.now.millis(),
-            uptime_ms: at.now.millis(),
+            uptime_ms: at.now.millis().saturating_sub(began_ms),
             data_dir_size_bytes: usage::directory_size_bytes(&self.snap_dir),
             log_dir_size_bytes: usage::directory_size_bytes(&self.log_dir),
             open_files: usage::open_files(),

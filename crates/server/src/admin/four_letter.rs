@@ -8,12 +8,15 @@
 //! [`ServerReport`] if one is needed and carries out the [`Reset`] that some words stand for.
 //! Sockets and threads are elsewhere.
 //!
+//! A member of an ensemble that has no leader answers most words by saying that it does not serve.
+//!
 //! Order among connections, sessions and paths means nothing in Apache's texts; here sessions and
 //! paths are sorted, and connections stand as their shards have them.
 
 mod environment;
 mod format;
 mod mntr;
+mod role;
 pub mod usage;
 
 #[cfg(test)]
@@ -22,7 +25,7 @@ mod tests;
 use crate::config::Config;
 use crate::version;
 use jiff::tz::TimeZone;
-use ostler_node::status::{ConnReport, LatencyStats, ReplicaReport, ShardReport, Sizes};
+use ostler_node::status::{ConnReport, LatencyStats, Mode, ReplicaReport, ShardReport, Sizes};
 use ostler_wire::ids::{SessionId, WallMs};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -73,8 +76,19 @@ pub fn answer(word: &[u8; 4], report: &ServerReport<'_>) -> String {
         return text;
     }
     let mut out = String::new();
-    if let Some(Answer::Report(write) | Answer::Watches(write)) = find(word) {
-        write(report, &mut out);
+    match find(word) {
+        // Java: IsroCommand prints what a server that does not serve has for an answer.
+        Some(Answer::IsReadOnly) => out.push_str(match report.replica.mode {
+            Mode::Down => "null",
+            Mode::ReadOnly => "ro",
+            _ => "rw",
+        }),
+        // Java: DigestCommand leaves the newline out.
+        Some(Answer::Digests) if !report.serves() => out.push_str(NOT_SERVING),
+        Some(_) if !report.serves() => line(&mut out, format_args!("{NOT_SERVING}")),
+        Some(Answer::Reset(_, text)) => out.push_str(text),
+        Some(Answer::Report(write) | Answer::Watches(write)) => write(report, &mut out),
+        Some(Answer::Always(_) | Answer::Digests | Answer::Environment) | None => {}
     }
     out
 }
@@ -89,9 +103,9 @@ pub fn answer_at_once(word: &[u8; 4], config: &Config) -> Option<String> {
     }
     match answer {
         None => Some(String::new()),
-        Some(Answer::Fixed(text)) => Some((*text).to_owned()),
+        Some(Answer::Always(text)) => Some((*text).to_owned()),
         Some(Answer::Environment) => Some(environment::text()),
-        Some(Answer::Report(_) | Answer::Watches(_)) => None,
+        Some(_) => None,
     }
 }
 
@@ -101,15 +115,15 @@ pub fn wants_watches(word: &[u8; 4]) -> bool {
     matches!(find(word), Some(Answer::Watches(_)))
 }
 
-/// What has to be forgotten because of this word, before it is answered.
+/// What has to be forgotten because of this word.
 #[must_use]
-pub fn reset_by(word: &[u8; 4], config: &Config) -> Option<Reset> {
-    let reset = match word {
-        b"srst" => Reset::Server,
-        b"crst" => Reset::Connections,
-        _ => return None,
-    };
-    is_allowed(word, config).then_some(reset)
+pub fn reset_by(word: &[u8; 4], report: &ServerReport<'_>) -> Option<Reset> {
+    match find(word) {
+        Some(Answer::Reset(reset, _)) if report.serves() && is_allowed(word, report.config) => {
+            Some(*reset)
+        }
+        _ => None,
+    }
 }
 
 fn is_allowed(word: &[u8; 4], config: &Config) -> bool {
@@ -118,10 +132,16 @@ fn is_allowed(word: &[u8; 4], config: &Config) -> bool {
 
 /// Where a word's answer comes from.
 enum Answer {
-    /// Always the same.
-    Fixed(&'static str),
-    /// From the process and its machine.
+    /// The same, whether the server serves or not.
+    Always(&'static str),
+    /// From the process and its machine, whether it serves or not.
     Environment,
+    /// What the server is for its clients.
+    IsReadOnly,
+    /// The digests on record.
+    Digests,
+    /// That something was forgotten.
+    Reset(Reset, &'static str),
     /// From a report.
     Report(fn(&ServerReport<'_>, &mut String)),
     /// From a report that has every single watch.
@@ -132,22 +152,22 @@ enum Answer {
 const WORDS: &[(&[u8; 4], Answer)] = &[
     (b"conf", Answer::Report(conf)),
     (b"cons", Answer::Report(cons)),
-    (b"crst", Answer::Fixed("Connection stats reset.\n")),
+    (b"crst", Answer::Reset(Reset::Connections, "Connection stats reset.\n")),
     (b"dirs", Answer::Report(dirs)),
     (b"dump", Answer::Report(dump)),
     (b"envi", Answer::Environment),
     // There is no tracing that could be masked: this is what a server of Apache's starts with.
-    (b"gtmk", Answer::Fixed("306")),
+    (b"gtmk", Answer::Always("306")),
     // One line for each digest on record; none is kept.
-    (b"hash", Answer::Fixed("")),
-    (b"isro", Answer::Fixed("rw")),
+    (b"hash", Answer::Digests),
+    (b"isro", Answer::IsReadOnly),
     (b"mntr", Answer::Report(mntr::write)),
-    (b"ruok", Answer::Fixed("imok")),
-    (b"srst", Answer::Fixed("Server stats reset.\n")),
+    (b"ruok", Answer::Always("imok")),
+    (b"srst", Answer::Reset(Reset::Server, "Server stats reset.\n")),
     (b"srvr", Answer::Report(srvr)),
     (b"stat", Answer::Report(stat)),
     // As if the mask behind the word were missing.
-    (b"stmk", Answer::Fixed("")),
+    (b"stmk", Answer::Always("")),
     (b"wchc", Answer::Watches(wchc)),
     (b"wchp", Answer::Watches(wchp)),
     (b"wchs", Answer::Watches(wchs)),
@@ -173,7 +193,9 @@ fn conf(report: &ServerReport<'_>, out: &mut String) {
     line(out, format_args!("maxSessionTimeout={}", config.max_session_timeout_ms));
     line(out, format_args!("clientPortListenBacklog={}", config.client_port_listen_backlog));
     // Java: ZooKeeperServer.getServerId is 0 without an ensemble, whatever myid says.
-    line(out, format_args!("serverId=0"));
+    let server_id = config.ensemble.as_ref().map_or(0, |ensemble| ensemble.my_id);
+    line(out, format_args!("serverId={server_id}"));
+    role::conf(report, out);
 }
 
 /// The directory of the files themselves, as Java writes an absolute path: `.` and `..` stay.
@@ -236,16 +258,25 @@ fn dump_in(report: &ServerReport<'_>, zone: &TimeZone, out: &mut String) {
     let expires = |out: &mut String, count: usize, at: WallMs| {
         line(out, format_args!("{count} expire at {}:", format::date(at, zone)));
     };
-    let buckets = &report.replica.expiry;
-    let count: usize = buckets.iter().map(|bucket| bucket.sessions.len()).sum();
-    line(out, format_args!("SessionTracker dump:\nSession Sets ({})/({count}):", buckets.len()));
-    for bucket in buckets {
-        expires(out, bucket.sessions.len(), bucket.at);
-        for session in sorted(bucket.sessions.iter().copied()) {
-            line(out, format_args!("\t{session}"));
+    let tree = &report.replica.tree;
+    line(out, format_args!("SessionTracker dump:"));
+    if matches!(report.replica.mode, Mode::Standalone | Mode::Leader) {
+        let buckets = &report.replica.expiry;
+        let count: usize = buckets.iter().map(|bucket| bucket.sessions.len()).sum();
+        line(out, format_args!("Session Sets ({})/({count}):", buckets.len()));
+        for bucket in buckets {
+            expires(out, bucket.sessions.len(), bucket.at);
+            for session in sorted(bucket.sessions.iter().copied()) {
+                line(out, format_args!("\t{session}"));
+            }
+        }
+    } else {
+        // Only the leader knows when they expire.
+        line(out, format_args!("Global Sessions({}):", tree.session_count()));
+        for (session, timeout_ms) in sorted(tree.sessions()) {
+            line(out, format_args!("{session}\t{timeout_ms}ms"));
         }
     }
-    let tree = &report.replica.tree;
     let owners = sorted(tree.ephemeral_sessions());
     line(out, format_args!("ephemeral nodes dump:"));
     line(out, format_args!("Sessions with Ephemerals ({}):", owners.len()));
@@ -273,18 +304,27 @@ fn dump_in(report: &ServerReport<'_>, zone: &TimeZone, out: &mut String) {
 }
 
 fn srvr(report: &ServerReport<'_>, out: &mut String) {
-    line(out, format_args!("Zookeeper version: {}", version::full()));
+    heading(report, out);
     counters(report, out);
 }
 
 fn stat(report: &ServerReport<'_>, out: &mut String) {
-    line(out, format_args!("Zookeeper version: {}\nClients:", version::full()));
+    heading(report, out);
+    line(out, format_args!("Clients:"));
     for conn in report.connections() {
         brief(conn, out);
         out.push_str(")\n");
     }
     out.push('\n');
     counters(report, out);
+}
+
+/// How `srvr` and `stat` begin.
+fn heading(report: &ServerReport<'_>, out: &mut String) {
+    line(out, format_args!("Zookeeper version: {}", version::full()));
+    if report.replica.mode == Mode::ReadOnly {
+        line(out, format_args!("READ-ONLY mode; serving only read-only clients"));
+    }
 }
 
 /// What `srvr` and `stat` have in common.
@@ -299,8 +339,13 @@ fn counters(report: &ServerReport<'_>, out: &mut String) {
     line(out, format_args!("Connections: {}", totals.connections));
     line(out, format_args!("Outstanding: {}", totals.outstanding));
     line(out, format_args!("Zxid: {}", tree.last_zxid()));
-    line(out, format_args!("Mode: {STATE}"));
+    line(out, format_args!("Mode: {}", role::server_state(report.replica.mode)));
     line(out, format_args!("Node count: {}", tree.node_count()));
+    if let (Mode::Leader, Some(ensemble)) = (report.replica.mode, &report.replica.ensemble) {
+        let Sizes { last_bytes, min_bytes, max_bytes } = ensemble.proposals;
+        let sizes = format_args!("{last_bytes}/{min_bytes}/{max_bytes}");
+        line(out, format_args!("Proposal sizes last/min/max: {sizes}"));
+    }
 }
 
 fn wchc(report: &ServerReport<'_>, out: &mut String) {
@@ -353,6 +398,11 @@ struct Totals {
 }
 
 impl ServerReport<'_> {
+    /// Whether it has clients.
+    fn serves(&self) -> bool {
+        self.replica.mode != Mode::Down
+    }
+
     fn connections(&self) -> impl Iterator<Item = &ConnReport> {
         self.shards.iter().flat_map(|shard| &shard.connections)
     }
@@ -406,8 +456,8 @@ impl ServerReport<'_> {
     }
 }
 
-/// What kind of server this is.
-const STATE: &str = "standalone";
+/// What most words say when there is no leader.
+const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests";
 
 fn sorted<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
     let mut items: Vec<T> = items.collect();

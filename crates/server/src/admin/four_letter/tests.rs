@@ -3,10 +3,12 @@
 //! The state: two sessions, three ephemerals, four watches (one on children), two connections that
 //! never said a word, and the one that asks.
 
+mod ensemble;
+
 use super::*;
 use crate::config::Flags;
 use ostler_node::messages::ConnId;
-use ostler_node::status::{ExpiryBucket, Mode, SessionReport, ShardCounters, WatchReport};
+use ostler_node::status::{ExpiryBucket, SessionReport, ShardCounters, ShardMetrics, WatchReport};
 use ostler_tree::Tree;
 use ostler_wire::acl::Acl;
 use ostler_wire::ids::{Xid, Zxid};
@@ -195,9 +197,39 @@ zk_outstanding_tls_handshake 0
 zk_min_client_response_size 16
 zk_non_mtls_local_conn_count 0
 ";
+    let gauges = gauges.to_owned() + COUNTS;
     let expected = format!("zk_version\t{}\n{}", version::full(), gauges.replace(' ', "\t"));
     check(b"mntr", 40_030, &expected);
 }
+
+/// The counters of `mntr`, which do not depend on the role.
+const COUNTS: &str = "\
+zk_watch_bytes 0
+zk_stale_requests_dropped 0
+zk_throttled_ops 0
+zk_insecure_admin_count 0
+zk_sessionless_connections_expired 0
+zk_dead_watchers_queued 0
+zk_stale_requests 0
+zk_connection_drop_count 0
+zk_response_packet_cache_hits 0
+zk_bytes_received_count 437
+zk_add_dead_watcher_stall_time 0
+zk_response_packet_cache_misses 0
+zk_response_bytes 624
+zk_unrecoverable_error_count 0
+zk_large_requests_rejected 0
+zk_restore_error_count 0
+zk_cnxn_closed_without_zk_server_running 0
+zk_snapshot_rate_limited_count 0
+zk_dead_watchers_cleared 0
+zk_snapshot_error_count 0
+zk_connection_request_count 2
+zk_response_packet_get_children_cache_misses 0
+zk_restore_rate_limited_count 0
+zk_response_packet_get_children_cache_hits 0
+zk_tls_handshake_exceeded 0
+";
 
 #[test]
 fn a_server_that_has_just_started() {
@@ -226,12 +258,8 @@ fn words_that_need_no_report() {
     let config = config("*");
     for (word, expected) in [
         (b"ruok", "imok"),
-        (b"isro", "rw"),
         (b"gtmk", "306"),
-        (b"hash", ""),
         (b"stmk", ""),
-        (b"srst", "Server stats reset.\n"),
-        (b"crst", "Connection stats reset.\n"),
         (b"\xff\xf4\xff\xfd", ""),
         (b"what", ""),
     ] {
@@ -239,6 +267,14 @@ fn words_that_need_no_report() {
         assert_eq!(answer(word, &report(&config, 1)), expected, "{word:?}");
     }
     assert_eq!(answer_at_once(b"mntr", &config), None);
+}
+
+#[test]
+fn short_answers() {
+    check(b"isro", 1, "rw");
+    check(b"hash", 1, "");
+    check(b"srst", 1, "Server stats reset.\n");
+    check(b"crst", 1, "Connection stats reset.\n");
     check(b"dirs", 1, "datadir_size: 67109358\nlogdir_size: 67109359\n");
 }
 
@@ -252,10 +288,11 @@ fn the_whitelist_decides() {
     }
     assert_eq!(answer_at_once(b"what", &config).as_deref(), Some(""), "no word at all");
     assert_eq!(answer_at_once(b"srvr", &config), None, "always allowed");
-    assert_eq!(reset_by(b"srst", &config), Some(Reset::Server));
-    assert_eq!(reset_by(b"crst", &config), None);
+    let (open, report) = (report(&open, 1), report(&config, 1));
+    assert_eq!(reset_by(b"srst", &report), Some(Reset::Server));
+    assert_eq!(reset_by(b"crst", &report), None);
     assert_eq!(reset_by(b"crst", &open), Some(Reset::Connections));
-    assert_eq!(reset_by(b"stat", &config), None);
+    assert_eq!(reset_by(b"stat", &report), None);
 }
 
 #[test]
@@ -359,6 +396,7 @@ fn busy_shard() -> ShardReport {
             responses: Sizes { last_bytes: 43, min_bytes: 16, max_bytes: 93 },
             auth_failed: 0,
         },
+        metrics: ShardMetrics { bytes_received: 433, response_bytes: 624, ..Default::default() },
         outstanding: 0,
         data_watches: vec![watch("/w", vec![B, A]), watch("/none", vec![A])],
         watch_counts: (3, 1),
@@ -369,7 +407,8 @@ fn asking_shard(port: u16) -> ShardReport {
     let mut asking = conn(port, 1, 0);
     asking.reading = false;
     let counters = ShardCounters { packets_received: 5, packets_sent: 4, ..Default::default() };
-    ShardReport { connections: vec![asking], counters, ..Default::default() }
+    let metrics = ShardMetrics { bytes_received: 4, connection_requests: 2, ..Default::default() };
+    ShardReport { connections: vec![asking], counters, metrics, ..Default::default() }
 }
 
 fn conn(port: u16, received: u64, sent: u64) -> ConnReport {
