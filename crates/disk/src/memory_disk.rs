@@ -6,7 +6,21 @@
 //! sector. Faults are set by the number of the operation at which they strike, so a test can run
 //! one workload again and again and let the power fail after its every step.
 //!
-//! Not for serving: contents live in memory and are copied freely.
+//! # In a simulator
+//!
+//! - A machine that loses power: [`MemoryDisk::crash`] gives the disk that it finds when it comes
+//!   back; whatever still has the old one writes into nothing that anybody reads.
+//! - A process that is killed: drop what it had and go on with the same disk. What it wrote is
+//!   there, what it did not sync is still at risk.
+//! - A disk that fails, or power that fails in the middle of something: [`Faults`] with
+//!   [`MemoryDisk::operations`] and as many more as are still to succeed.
+//!
+//! Nothing here depends on anything but the calls made and the seeds given. A clone is the same
+//! disk. Crashes cost by what the files hold beside zeros, so lengths set in advance are free.
+//!
+//! Not for serving: contents live in memory.
+
+mod image;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -14,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::disk::{Disk, DiskFile, SECTOR_BYTES};
+use image::Image;
 
 /// The disk. Clones are the same disk.
 #[derive(Clone, Debug, Default)]
@@ -100,6 +115,7 @@ impl MemoryDisk {
             }
         }
         names.retain_reachable();
+        state.forget_inodes_without(&names);
         state.names = names.clone();
         state.durable_names = names;
         state.faults = Faults::default();
@@ -112,15 +128,16 @@ impl MemoryDisk {
     pub fn contents(&self, path: &Path) -> Option<Vec<u8>> {
         let state = self.lock();
         let inode = state.names.files.get(path)?;
-        state.inodes.get(*inode).map(|inode| inode.visible.clone())
+        state.inodes.get(*inode).map(|inode| inode.visible.to_vec())
     }
 
     /// Puts a file there as if it had always been, for tests that begin with given files.
     pub fn put(&self, path: &Path, contents: &[u8]) {
         let mut state = self.lock();
         let inode = state.inodes.len();
-        let bytes = contents.to_vec();
-        state.inodes.push(Inode { durable: bytes.clone(), visible: bytes, ..Inode::default() });
+        let mut image = Image::default();
+        image.write(contents, 0);
+        state.inodes.push(Inode { durable: image.clone(), visible: image, ..Inode::default() });
         let parent = path.parent().map(Path::to_owned).unwrap_or_default();
         let state = &mut *state;
         for names in [&mut state.names, &mut state.durable_names] {
@@ -249,10 +266,7 @@ impl MemoryFile {
         let outcome = state.begin()?;
         if let Some(inode) = state.inodes.get_mut(self.inode) {
             match outcome {
-                Outcome::Succeeds if !inode.is_doubtful => {
-                    inode.durable.clone_from(&inode.visible);
-                    inode.pending.clear();
-                }
+                Outcome::Succeeds if !inode.is_doubtful => inode.sync(),
                 Outcome::Fails => inode.is_doubtful = true,
                 Outcome::Succeeds | Outcome::PowerFails => {}
             }
@@ -265,7 +279,7 @@ impl DiskFile for MemoryFile {
     fn len_bytes(&self) -> io::Result<u64> {
         let state = self.lock();
         state.check_power()?;
-        Ok(state.inodes.get(self.inode).map_or(0, |inode| inode.visible.len() as u64))
+        Ok(state.inodes.get(self.inode).map_or(0, |inode| inode.visible.len_bytes()))
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -279,13 +293,10 @@ impl DiskFile for MemoryFile {
             let most = state.random.below(wanted as u64) + 1;
             wanted = usize::try_from(most).unwrap_or(wanted);
         }
-        let from = usize::try_from(offset).unwrap_or(usize::MAX);
-        let bytes = state.inodes.get(self.inode).and_then(|inode| inode.visible.get(from..));
-        let bytes = bytes.unwrap_or_default();
-        let count = wanted.min(bytes.len());
-        for (to, from) in buffer.iter_mut().zip(bytes.iter().take(count)) {
-            *to = *from;
-        }
+        let Some(inode) = state.inodes.get(self.inode) else { return Ok(0) };
+        let left = inode.visible.len_bytes().saturating_sub(offset);
+        let count = wanted.min(usize::try_from(left).unwrap_or(usize::MAX));
+        inode.visible.read(buffer.get_mut(..count).unwrap_or_default(), offset);
         Ok(count)
     }
 
@@ -293,7 +304,7 @@ impl DiskFile for MemoryFile {
         self.change(|outcome| {
             // What fails fails half-way: the worst that a write can do.
             let kept = if outcome == Outcome::Fails { bytes.len() / 2 } else { bytes.len() };
-            Change::Write { bytes: bytes.iter().take(kept).copied().collect(), offset }
+            Change::Write { bytes: bytes.get(..kept).unwrap_or_default().to_vec(), offset }
         })
     }
 
@@ -350,6 +361,19 @@ impl State {
     }
 }
 
+impl State {
+    /// Gives up the contents of files that have no name, and that nobody has opened: handles are
+    /// those of another disk.
+    fn forget_inodes_without(&mut self, names: &Names) {
+        let named: BTreeSet<usize> = names.files.values().copied().collect();
+        for (index, inode) in self.inodes.iter_mut().enumerate() {
+            if !named.contains(&index) {
+                *inode = Inode::default();
+            }
+        }
+    }
+}
+
 impl Outcome {
     fn into_result(self, state: &State) -> io::Result<()> {
         match (self, state.faults.fail_at) {
@@ -362,10 +386,10 @@ impl Outcome {
 
 #[derive(Clone, Debug, Default)]
 struct Inode {
-    durable: Vec<u8>,
+    durable: Image,
     // Invariant: `durable` with all `pending` applied is `visible`.
     pending: Vec<Change>,
-    visible: Vec<u8>,
+    visible: Image,
     // After a failed sync no later one helps.
     is_doubtful: bool,
 }
@@ -377,22 +401,28 @@ enum Change {
 }
 
 impl Change {
-    fn apply(&self, to: &mut Vec<u8>) {
+    fn apply(&self, to: &mut Image) {
         match self {
-            Self::Write { bytes, offset } => {
-                let from = usize::try_from(*offset).unwrap_or(usize::MAX);
-                let end = from.saturating_add(bytes.len());
-                if to.len() < end {
-                    to.resize(end, 0);
-                }
-                to.get_mut(from..end).unwrap_or_default().copy_from_slice(bytes);
-            }
-            Self::SetLen(len) => to.resize(usize::try_from(*len).unwrap_or(usize::MAX), 0),
+            Self::Write { bytes, offset } => to.write(bytes, *offset),
+            Self::SetLen(len) => to.set_len(*len),
         }
     }
 }
 
 impl Inode {
+    fn sync(&mut self) {
+        let resized = self.pending.iter().any(|change| matches!(change, Change::SetLen(_)));
+        if resized {
+            self.durable = self.visible.clone();
+        }
+        for change in self.pending.drain(..) {
+            if let (Change::Write { bytes, offset }, false) = (change, resized) {
+                self.durable.adopt(&self.visible, offset..offset + bytes.len() as u64);
+            }
+        }
+        self.durable.set_len(self.visible.len_bytes());
+    }
+
     fn crash(&mut self, survival: Survival, random: &mut Random) {
         let count = self.pending.len();
         let survivor = match survival {
@@ -405,25 +435,28 @@ impl Inode {
         *self = Self { durable: survivor.clone(), visible: survivor, ..Self::default() };
     }
 
-    fn state_after(&self, count: usize) -> Vec<u8> {
-        let mut bytes = self.durable.clone();
-        self.pending.iter().take(count).for_each(|change| change.apply(&mut bytes));
-        bytes
+    fn state_after(&self, count: usize) -> Image {
+        let mut image = self.durable.clone();
+        self.pending.iter().take(count).for_each(|change| change.apply(&mut image));
+        image
     }
 
     /// Every sector and the length as of some moment of their own.
-    fn torn(&self, random: &mut Random) -> Vec<u8> {
+    fn torn(&self, random: &mut Random) -> Image {
         let moments: Vec<_> = (0..=self.pending.len()).map(|at| self.state_after(at)).collect();
-        let len = random.pick(&moments).map_or(0, Vec::len);
+        let len = random.pick(&moments).map_or(0, Image::len_bytes);
         // A disk with larger sectors keeps or drops several of them together.
         let together = if random.below(2) == 0 { 1 } else { 8 };
-        let mut survivor = vec![0; len];
-        for (index, to) in survivor.chunks_mut(SECTOR_BYTES * together).enumerate() {
-            let from = index * SECTOR_BYTES * together;
-            let moment = random.pick(&moments);
-            let bytes = moment.and_then(|moment| moment.get(from..)).unwrap_or_default();
-            to.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        let mut bytes = vec![0; SECTOR_BYTES * together];
+        let mut survivor = Image::default();
+        survivor.set_len(len);
+        for at in (0..len).step_by(bytes.len()) {
+            if let Some(moment) = random.pick(&moments) {
+                moment.read(&mut bytes, at);
+                survivor.write(&bytes, at);
+            }
         }
+        survivor.set_len(len);
         survivor
     }
 }

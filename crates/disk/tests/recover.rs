@@ -5,7 +5,7 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use common::{DIR, History, disk_with_dir, dump, files};
-use ostler_disk::disk::create_directories;
+use ostler_disk::disk::{Disk, create_directories};
 use ostler_disk::log::{Log, LogOptions};
 use ostler_disk::memory_disk::MemoryDisk;
 use ostler_disk::recover::{RecoverError, RecoverOptions, Recovered, recover};
@@ -427,4 +427,53 @@ fn logs_and_snapshots_in_each_others_directories_are_refused() {
         let Err(error) = recover(&disk, snaps, logs, &options()) else { panic!("accepted") };
         assert!(error.to_string().contains("Check dataDir and dataLogDir"), "{error}");
     }
+}
+
+#[test]
+fn the_end_of_an_epoch_cannot_be_missing_before_a_snapshot_that_is_bad() {
+    let disk = disk_with_dir();
+    let trees = written(&disk, &[3, 4]);
+    let mut history = History { tree: trees[7].clone() };
+    let newest = take_snapshot(&disk, &trees[7]);
+    let mut log = Log::new(disk.clone(), DIR.into(), LogOptions::default());
+    let (zxid, body) = history.next_at(Zxid(0x1_0000_0001), 5);
+    log.append(zxid, &body);
+    log.commit().expect("room enough");
+    assert_eq!(start(&disk).expect("all is there").last_zxid, zxid);
+    // With the snapshot gone bad the logs have to do, and they can.
+    disk.put(&newest, b"ZKSN");
+    assert_eq!(start(&disk).expect("the logs are there").last_zxid, zxid);
+    // Without the second one the epochs would still follow each other.
+    disk.remove(&path("log.4")).expect("it is there");
+    let message = refusal(&disk);
+    assert!(message.contains("right after zxid 0x3: the transactions in between"), "{message}");
+}
+
+#[test]
+fn the_newest_records_come_along_as_they_were_logged() {
+    let disk = disk_with_dir();
+    let trees = written(&disk, &[3, 4]);
+    let found = start(&disk).expect("all is there");
+    let zxids: Vec<i64> = found.tail.iter().map(|(zxid, _)| zxid.0).collect();
+    assert_eq!(zxids, [1, 2, 3, 4, 5, 6, 7]);
+    let bytes = disk.contents(&path("log.4")).expect("it is there");
+    let at = offsets(&disk, "log.4");
+    assert_eq!(*found.tail[4].1, bytes[at[1] + 12..at[2] - 1]);
+    // Only what follows the snapshot is known to be history.
+    take_snapshot(&disk, &trees[5]);
+    let zxids: Vec<i64> =
+        start(&disk).expect("all is there").tail.iter().map(|(zxid, _)| zxid.0).collect();
+    assert_eq!(zxids, [6, 7]);
+    // And never more than is good to have in memory.
+    let mut log = Log::new(disk.clone(), DIR.into(), LogOptions::default());
+    let mut history = History { tree: trees[7].clone() };
+    for draw in 0..6000 {
+        let (zxid, body) = history.next(8 * draw + 2);
+        log.append(zxid, &body);
+    }
+    log.commit().expect("room enough");
+    let tail = start(&disk).expect("all is there").tail;
+    assert_eq!(tail.len(), 5000);
+    assert_eq!(tail.last().expect("there are many").0, Zxid(6007));
+    assert!(tail.is_sorted_by(|(a, _), (b, _)| a.next() == *b));
 }
