@@ -89,10 +89,14 @@ impl<D: Disk + Clone> LogLoop<D> {
             }
             LogOp::Truncate { zxid, reload } => {
                 self.storage.truncate(zxid).map_err(io::Error::other)?;
+                tracing::info!("what lies behind {zxid} was never committed: it is dropped");
                 let found = if reload { Some(self.reload()?) } else { None };
                 self.say(ReplicaMail::Input(Input::Truncated(found)));
             }
-            LogOp::Install(tree) => self.storage.install(&tree)?,
+            LogOp::Install(tree) => {
+                self.storage.install(&tree)?;
+                tracing::info!("{} is on disk in place of what was there", tree.last_zxid());
+            }
         }
         Ok(())
     }
