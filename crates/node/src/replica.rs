@@ -266,7 +266,7 @@ impl Replica {
     /// Takes one input and appends what has to be done.
     pub fn handle(&mut self, at: Clock, input: Input, out: &mut Vec<Effect>) {
         match input {
-            Input::FromShard(message) => self.from_shard(at, message, out),
+            Input::FromShard(message) => self.hear_shard(at, message, out),
             Input::LogSynced(zxid) => {
                 self.pipeline.log_synced(zxid, out);
                 if self.ensemble.is_none() {
@@ -277,7 +277,7 @@ impl Replica {
             }
             Input::SnapshotEnded => self.pipeline.snapshot_ended(),
             Input::Deadline => self.deadline(at, out),
-            peers => self.from_peers(at, peers, out),
+            peers => self.hear_peers(at, peers, out),
         }
         if self.ensemble.is_some() {
             self.drive(at, out);
@@ -314,7 +314,7 @@ impl Replica {
         }
     }
 
-    fn from_shard(&mut self, at: Clock, message: ToReplica, out: &mut Vec<Effect>) {
+    fn hear_shard(&mut self, at: Clock, message: ToReplica, out: &mut Vec<Effect>) {
         if let Some(notice) = self.turned_away(at, &message) {
             return self.pipeline.publish_now(vec![notice], out);
         }

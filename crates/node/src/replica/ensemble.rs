@@ -220,7 +220,7 @@ impl Replica {
     }
 
     /// Takes what the other servers, and the log for them, have to say.
-    pub(super) fn from_peers(&mut self, at: Clock, input: Input, out: &mut Vec<Effect>) {
+    pub(super) fn hear_peers(&mut self, at: Clock, input: Input, out: &mut Vec<Effect>) {
         match input {
             Input::Vote(from, notification) => self.vote(at, from, &notification, out),
             Input::ElectionConnected(sid) => {

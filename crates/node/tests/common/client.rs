@@ -77,7 +77,12 @@ impl Client {
     }
 
     /// Connects and asks for the session of `other`.
-    pub(crate) fn resume(world: &mut impl Wires, shard: usize, timeout_ms: i32, other: &Self) -> Self {
+    pub(crate) fn resume(
+        world: &mut impl Wires,
+        shard: usize,
+        timeout_ms: i32,
+        other: &Self,
+    ) -> Self {
         let client = Self::dial(world, shard, super::LOCALHOST);
         let request = ConnectRequest {
             last_zxid_seen: other.last_zxid,

@@ -13,7 +13,6 @@
 
 pub(crate) mod answer;
 pub(crate) mod client;
-pub(crate) mod ensemble;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -29,8 +29,8 @@ use ostler_zab::history::TxnBody;
 use ostler_zab::quorum_config::{Member, PeerRole, QuorumConfig};
 use ostler_zab::settings::ZabSettings;
 
-use super::client::Wires;
-use super::{LinkId, START_MS, clock_at};
+use crate::common::client::Wires;
+use crate::common::{LinkId, START_MS, clock_at};
 
 /// Several servers, their disks, and the wires between them and to their clients.
 pub(crate) struct World {
@@ -57,6 +57,8 @@ pub(crate) struct Server {
     pub(crate) disk: Disk,
     /// Whether the disk does nothing at the moment.
     pub(crate) is_disk_held: bool,
+    /// Whether nothing of what the others send arrives at the moment.
+    pub(crate) is_deaf: bool,
 }
 
 struct Process {
@@ -134,7 +136,8 @@ impl World {
             installs: 0,
             truncations: Vec::new(),
         };
-        let server = |_| Server { process: None, disk: disk.clone(), is_disk_held: false };
+        let server =
+            |_| Server { process: None, disk: disk.clone(), is_disk_held: false, is_deaf: false };
         let mut world = Self {
             clock: clock_at(Time::from_millis(START_MS)),
             servers: (0..voters + observers).map(server).collect(),
@@ -159,7 +162,8 @@ impl World {
     pub(crate) fn start(&mut self, i: usize) {
         let Disk { epochs, .. } = self.servers[i].disk;
         let found = self.servers[i].disk.found();
-        let settings = Settings { server_id: u8::try_from(i + 1).unwrap(), ..self.settings.clone() };
+        let settings =
+            Settings { server_id: u8::try_from(i + 1).unwrap(), ..self.settings.clone() };
         let settings = Arc::new(settings);
         let zab = Arc::new(ZabSettings { my_sid: sid(i), ..self.zab.clone() });
         let view = found.tree.clone();
@@ -216,7 +220,8 @@ impl World {
     /// From now on two servers do not hear each other, and know it.
     pub(crate) fn cut(&mut self, a: usize, b: usize) {
         self.cut.extend([(a, b), (b, a)]);
-        let links = self.links.iter().filter(|(_, link)| link.ends == [a, b] || link.ends == [b, a]);
+        let links =
+            self.links.iter().filter(|(_, link)| link.ends == [a, b] || link.ends == [b, a]);
         for link in links.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.break_link(link);
         }
@@ -290,14 +295,23 @@ impl World {
         leaders.next().is_none().then_some(leader)
     }
 
-    /// Lets time pass until all servers that are up serve.
+    /// Lets time pass until all servers that are up serve; who leads.
     pub(crate) fn until_served(&mut self) -> usize {
+        self.until_served_but(usize::MAX)
+    }
+
+    /// The same, whatever one of them does.
+    pub(crate) fn until_served_but(&mut self, other: usize) -> usize {
+        let are_meant = |world: &Self| {
+            let up = (0..world.servers.len()).filter(|i| *i != other && world.is_up(*i));
+            up.collect::<Vec<_>>()
+        };
         for _ in 0..600 {
             self.settle();
-            let serves = |i: &usize| self.mode(*i) != Mode::Down;
-            let up: Vec<usize> = (0..self.servers.len()).filter(|i| self.is_up(*i)).collect();
-            if up.iter().all(serves) {
-                return self.leader().expect("one leads");
+            let meant = are_meant(self);
+            if meant.iter().all(|i| self.mode(*i) != Mode::Down) {
+                let mut leaders = meant.into_iter().filter(|i| self.mode(*i) == Mode::Leader);
+                return leaders.next().expect("one leads");
             }
             self.advance(100);
         }
@@ -333,7 +347,7 @@ impl World {
 
     /// Does one log operation of a server; appends that follow each other are one.
     pub(crate) fn work_log(&mut self, i: usize) -> bool {
-        let Server { process: Some(process), disk, is_disk_held: false } = &mut self.servers[i]
+        let Server { process: Some(process), disk, is_disk_held: false, .. } = &mut self.servers[i]
         else {
             return false;
         };
@@ -447,7 +461,7 @@ impl World {
     fn publish(&mut self, i: usize, commit: Commit) {
         let zxid = commit.zxid;
         if zxid != Zxid::NONE {
-            let digest = *self.published.entry(zxid).or_insert(commit.view.digest());
+            let digest = *self.published.entry(zxid).or_insert_with(|| commit.view.digest());
             assert_eq!(digest, commit.view.digest(), "server {i} at {zxid}");
             let voters = self.config.voters().map(place);
             let holders = voters.filter(|i| self.servers[*i].disk.has(zxid)).count();
@@ -546,7 +560,11 @@ impl World {
 
     fn work_peers(&mut self) -> bool {
         let mut busy = false;
+        let hears = |world: &Self, to: usize| !world.servers[to].is_deaf;
         for (from, to) in self.votes.keys().copied().collect::<Vec<_>>() {
+            if !hears(self, to) {
+                continue;
+            }
             let queue = self.votes.get_mut(&(from, to)).expect("it was there");
             if let Some(vote) = queue.pop_front() {
                 self.replica_input(to, Input::Vote(sid(from), vote));
@@ -554,7 +572,10 @@ impl World {
             }
         }
         for id in self.links.keys().copied().collect::<Vec<_>>() {
-            busy |= self.deliver(id, 0) | self.deliver(id, 1);
+            for to in 0..2 {
+                let end = self.links.get(&id).map(|link| link.ends[to]);
+                busy |= end.is_some_and(|end| hears(self, end)) && self.deliver(id, to);
+            }
         }
         busy
     }
@@ -657,7 +678,7 @@ impl Wires for World {
 
 impl Disk {
     fn append(&mut self, zxid: Zxid, body: TxnBody) {
-        let last = self.records.last().map_or(self.snapshot.last_zxid(), |(last, _)| *last);
+        let last = self.records.last().map_or_else(|| self.snapshot.last_zxid(), |(last, _)| *last);
         let follows = zxid == last.next() || zxid.epoch() > last.epoch();
         assert!(follows, "{zxid} behind {last}");
         self.records.push((zxid, body));
@@ -666,7 +687,7 @@ impl Disk {
     fn truncate(&mut self, zxid: Zxid, reload: bool) {
         self.truncations.push((zxid, reload));
         self.records.retain(|(record, _)| *record <= zxid);
-        let last = self.records.last().map_or(self.snapshot.last_zxid(), |(last, _)| *last);
+        let last = self.records.last().map_or_else(|| self.snapshot.last_zxid(), |(last, _)| *last);
         assert_eq!(last, zxid, "what is cut to is there");
     }
 
