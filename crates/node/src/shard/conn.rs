@@ -221,7 +221,10 @@ impl Conn {
         let stats = &mut self.stats;
         stats.sent += 1;
         stats.last_op = op;
-        stats.last_cxid = of.0;
+        // Java: ServerCnxn.updateStatsForResponse passes over pings and other numbers of its own.
+        if of.0.0 >= 0 {
+            stats.last_cxid = of.0;
+        }
         stats.last_zxid = of.1;
         stats.last_response = at.now;
         stats.last_latency_ms = latency_ms;
