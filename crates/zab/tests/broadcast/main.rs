@@ -1,0 +1,36 @@
+//! Leaders and learners of whole ensembles, on a virtual clock, with disks that take their time.
+//!
+//! `transcripts/broadcast_*.txt` are rows of blocks: commands, a line `----`, and everything that
+//! arrived or was done because of them. `UPDATE_EXPECT=1` writes the files anew; then read the
+//! difference. [`random`] plays whatever a seed says. Whatever is played, [`checks`] looks on.
+
+mod checks;
+#[path = "../election/dice.rs"]
+mod dice;
+mod disk;
+mod net;
+mod random;
+mod roles;
+mod script;
+mod world;
+
+use std::path::Path;
+
+#[test]
+fn transcripts_are_as_written() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts");
+    let mut files: Vec<_> = std::fs::read_dir(&folder)
+        .expect("the folder of transcripts")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            name.is_some_and(|name| name.starts_with("broadcast_"))
+        })
+        .collect();
+    files.sort();
+    assert!(!files.is_empty());
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("a transcript");
+        expect_test::expect_file![&file].assert_eq(&script::play(&text));
+    }
+}
