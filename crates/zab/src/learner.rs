@@ -37,8 +37,8 @@ pub enum LearnerEffect {
     /// Bring everything appended and then the current epoch to disk; answered by
     /// [`Learner::current_epoch_written`].
     WriteCurrentEpoch(Epoch),
-    /// Drop everything behind this zxid, here and on disk; answered by [`Learner::truncated`],
-    /// and nothing is appended before.
+    /// Drop everything behind this zxid, here and on disk; answered by [`Learner::truncated`] or
+    /// [`Learner::truncate_failed`], and nothing is appended before.
     Truncate(Zxid),
     /// Log this transaction and apply it to the head, behind everything logged before. After a
     /// snapshot of one of Java's leaders its effects may be there already, in whole or in part.
@@ -68,6 +68,8 @@ pub struct Learner {
     current_epoch: Epoch,
     /// The last zxid of the tree when this began.
     last: Zxid,
+    /// The epoch whose leader demanded a cut that could not be made.
+    needs_snapshot_of: Option<Epoch>,
     stage: Stage,
     link: Option<LinkId>,
     /// When the leader was heard last; before there is a link, when this began.
@@ -127,6 +129,7 @@ impl Learner {
             accepted_epoch: epochs.0,
             current_epoch: epochs.1,
             last,
+            needs_snapshot_of: None,
             stage: Stage::Dialling,
             link: None,
             heard: now,
@@ -225,6 +228,25 @@ impl Learner {
                 return self.give_up(why, out);
             }
         }
+    }
+
+    /// Answers [`LearnerEffect::Truncate`] when what is to stay is not on disk alone any more: all
+    /// that there is came in a snapshot behind it. What there is stays, and the next one to learn
+    /// from this leader is to be told by [`Learner::ask_for_snapshot`].
+    pub fn truncate_failed(&mut self, out: &mut Vec<LearnerEffect>) {
+        if self.stage == Stage::Truncating {
+            self.give_up("the history cannot be cut where the leader's goes on", out);
+        }
+    }
+
+    /// Comes right after [`Learner::new`] when the leader of this epoch has demanded a cut that
+    /// could not be made: it is to send a snapshot instead.
+    ///
+    /// That leader alone: it is asked by naming no last zxid, which is safe where this server's
+    /// consent to the epoch cannot count any more. A new leader must hear how recent this server
+    /// is, or it might reign without what only this server has.
+    pub fn ask_for_snapshot(&mut self, epoch: Epoch) {
+        self.needs_snapshot_of = Some(epoch);
     }
 
     /// The accepted epoch is on disk.
@@ -360,6 +382,9 @@ impl Learner {
         }
         if epoch == self.accepted_epoch {
             // It may not count twice, but may follow.
+            if self.needs_snapshot_of == Some(epoch) {
+                self.last = Zxid::NONE;
+            }
             self.accept(None, out);
         } else {
             self.accepted_epoch = epoch;

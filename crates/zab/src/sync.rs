@@ -14,8 +14,11 @@
 //! | else: P is of an epoch that went on without it | snapshot |
 //!
 //! A zxid whose counter is 0 is no transaction: who has it last had nothing new in that epoch, so
-//! there is nothing to cut. A cut goes only to a transaction of P's own epoch, since that is the
-//! only one that the learner is certain to have in its log and not inside a snapshot.
+//! there is nothing to cut. A cut goes only to a transaction of P's own epoch, since any other one
+//! the learner is more likely to have inside a snapshot than in its log. If it has this one there
+//! too, it comes back and names no P ([`Learner::ask_for_snapshot`]).
+//!
+//! [`Learner::ask_for_snapshot`]: crate::learner::Learner::ask_for_snapshot
 // Java: LearnerHandler.syncFollower, without its search of the log on disk (which may hold what
 // another leader left there before a snapshot was received), and with snapshots in place of cuts
 // across epochs and to zxids that are no transaction.
