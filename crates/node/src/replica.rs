@@ -10,8 +10,8 @@
 //!
 //! A transaction is applied to the head tree at once and waits in flight until it is committed;
 //! then it is published. Nothing that is not on disk, here or at a quorum, is ever shown to
-//! anybody. A server that is alone plays one role for ever; a member of an ensemble goes from role
-//! to role, and what was in flight stays in flight until it is known whether the next leader has it.
+//! anybody. A server that is alone plays one role for ever; a member of an ensemble goes from role to
+//! role, and what was in flight stays in flight until it is known whether the next leader has it.
 //!
 //! Reading order: `pipeline` (from head to feed), `requests` with `prepare`, `quota`, `sessions`,
 //! `answers` and `reaper` (ordering them, alone or as a leader), `snapshots`; then `ensemble` (from
@@ -251,10 +251,7 @@ impl Replica {
         tree.set_config(&config.text(), config.version, at.wall);
         let mut replica = Self::new(at, settings, tree, txns_logged, seed);
         let mut kept = History::new(replica.settings.history_count);
-        if history.is_empty() {
-            kept.restart(replica.pipeline.head.last_zxid());
-        }
-        history.into_iter().for_each(|(zxid, body)| kept.push(zxid, body));
+        fill_history(&mut kept, history, replica.pipeline.head.last_zxid());
         replica.pipeline.history = Some(kept);
         replica.sessions.clear();
         replica.ensemble = Some(Box::new(Ensemble::new(zab, config, epochs, may_vote)));
@@ -367,5 +364,24 @@ impl Replica {
             }
             self.pipeline.publish(next, out);
         }
+    }
+}
+
+/// Fills a history with the end of a log that leads to `last`. What is before a gap is of no use,
+/// and neither is what Apache's servers may have logged twice.
+fn fill_history(history: &mut History, tail: Vec<(Zxid, TxnBody)>, last: Zxid) {
+    history.clear();
+    for (zxid, body) in tail {
+        match history.last() {
+            Some(before) if zxid <= before => continue,
+            Some(before) if zxid != before.next() && zxid.epoch() == before.epoch() => {
+                history.restart(Zxid(zxid.0 - 1));
+            }
+            _ => {}
+        }
+        history.push(zxid, body);
+    }
+    if history.last() != Some(last) {
+        history.restart(last);
     }
 }

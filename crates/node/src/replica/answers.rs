@@ -39,6 +39,23 @@ impl Asked {
         Notice::Dropped { to: self.to, body_bytes: self.body_bytes }
     }
 
+    /// Whether a request of this operation can have become this transaction.
+    pub(super) fn may_become(self, txn: &Txn<'_>) -> bool {
+        match txn {
+            Txn::Error(_) => true,
+            Txn::CloseSession { .. } => self.op == OpCode::CloseSession,
+            Txn::Multi(_) => self.op == OpCode::Multi,
+            Txn::Delete { .. } => self.op == OpCode::Delete,
+            Txn::SetData { .. } => matches!(self.op, OpCode::SetData | OpCode::Reconfig),
+            Txn::SetAcl { .. } => self.op == OpCode::SetAcl,
+            Txn::Create(_) => matches!(
+                self.op,
+                OpCode::Create | OpCode::Create2 | OpCode::CreateContainer | OpCode::CreateTtl
+            ),
+            Txn::CreateSession { .. } | Txn::Check { .. } => false,
+        }
+    }
+
     /// The answer to a request whose transaction had this outcome.
     pub(super) fn answer(self, zxid: Zxid, txn: &Txn<'_>, outcome: Outcome) -> Reply {
         let body = match outcome {

@@ -181,7 +181,8 @@ impl Ensemble {
     /// What follows from a step that is being published, besides its publication.
     pub(super) fn before_publishing(&mut self, next: &mut InFlight) {
         if let (Role::Learning(learning), Some(session)) = (&mut self.role, next.awaited_by) {
-            learning.forwarding.committed(session, &mut next.commit.notices);
+            let commit = &mut next.commit;
+            learning.forwarding.committed(session, commit.zxid, &mut commit.notices);
         }
     }
 

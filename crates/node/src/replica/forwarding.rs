@@ -18,6 +18,7 @@ use hashbrown::HashMap;
 use ostler_wire::error::ErrorCode;
 use ostler_wire::ids::{SessionId, Xid, Zxid};
 use ostler_wire::quorum::Touched;
+use ostler_wire::txn::Txn;
 
 use super::answers::Asked;
 use crate::messages::{ConnRef, Notice, Reply, ReplyBody};
@@ -94,26 +95,35 @@ impl Forwarding {
     }
 
     /// Who asked for the transaction that has come, if it was a client of this server.
-    pub(super) fn proposed(&mut self, session: SessionId, cxid: Xid) -> Option<Asked> {
+    ///
+    /// A client that went on elsewhere may have begun to count anew there: what it asked here is
+    /// not answered by what it asked there.
+    // Java: CommitProcessor goes by session and number alone, and can mix the two up.
+    pub(super) fn proposed(
+        &mut self,
+        session: SessionId,
+        cxid: Xid,
+        txn: &Txn<'_>,
+    ) -> Option<Asked> {
         let line = self.lines.get_mut(&session)?;
         let is_write = |waiting: &&mut Waiting| matches!(waiting.state, State::Forwarded);
         let oldest = line.iter_mut().find(is_write)?;
-        if oldest.asked.xid != cxid {
+        if oldest.asked.xid != cxid || !oldest.asked.may_become(txn) {
             return None;
         }
         oldest.state = State::Proposed;
         Some(oldest.asked)
     }
 
-    /// The oldest write of a session that had come back is answered: appends the answers that
-    /// waited for that.
-    pub(super) fn committed(&mut self, session: SessionId, told: &mut Vec<Notice>) {
+    /// The oldest write of a session that had come back is answered, as it was committed with
+    /// `zxid`: appends the answers that waited for that.
+    pub(super) fn committed(&mut self, session: SessionId, zxid: Zxid, told: &mut Vec<Notice>) {
         let Some(line) = self.lines.get_mut(&session) else { return };
         let is_it = |waiting: &Waiting| matches!(waiting.state, State::Proposed);
         if let Some(at) = line.iter().position(is_it) {
             line.remove(at);
         }
-        self.answer_ready(session, told);
+        self.answer_ready(session, zxid, told);
     }
 
     /// The leader has ended the oldest sync; `zxid` is the last transaction before that. Appends
@@ -128,15 +138,16 @@ impl Forwarding {
                 break;
             }
         }
-        self.answer_ready(session, told);
+        self.answer_ready(session, zxid, told);
     }
 
-    fn answer_ready(&mut self, session: SessionId, told: &mut Vec<Notice>) {
+    fn answer_ready(&mut self, session: SessionId, zxid: Zxid, told: &mut Vec<Notice>) {
         let Some(line) = self.lines.get_mut(&session) else { return };
         let is_ready = |waiting: &mut Waiting| matches!(waiting.state, State::Answered(_));
         while let Some(ready) = line.pop_front_if(is_ready) {
             let State::Answered(reply) = ready.state else { unreachable!("it was looked at") };
-            told.push(Notice::Reply(reply));
+            // The client has heard of what came meanwhile.
+            told.push(Notice::Reply(Reply { zxid: reply.zxid.max(zxid), ..reply }));
         }
         if line.is_empty() {
             self.lines.remove(&session);

@@ -7,6 +7,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use ostler_wire::acl::Id;
@@ -30,7 +31,7 @@ use super::owners::{Owner, Owners};
 use super::reaper::Reaper;
 use super::{Effect, EpochFile, Replica};
 use crate::clock::Clock;
-use crate::messages::Service;
+use crate::messages::{Notice, Service};
 use crate::status::Sizes;
 
 /// A server that leads, or tries to.
@@ -114,7 +115,10 @@ impl Replica {
             LeaderEffect::Send(link, packet) => out.push(Effect::Send(link, packet)),
             LeaderEffect::SendSnapshot(link, zxid) => {
                 let tree = self.pipeline.tree_at(zxid).expect("the leader knows where it stands");
-                out.push(Effect::SendSnapshot(link, tree.clone()));
+                let mut tree = tree.clone();
+                // What clients see may tell of an epoch in which there is nothing yet.
+                tree.set_last_zxid(zxid);
+                out.push(Effect::SendSnapshot(link, tree));
             }
             LeaderEffect::Close(link, reason) => self.close_link(link, reason, out),
             LeaderEffect::WriteAcceptedEpoch(epoch) => {
@@ -130,7 +134,12 @@ impl Replica {
             }
             LeaderEffect::Revalidate(link, Touched { session, timeout_ms }) => {
                 let owner = Owner::Learner(link);
-                let is_alive = self.orders() && self.renew(at, session, timeout_ms, owner);
+                let is_alive = self.renew(at, session, timeout_ms, owner);
+                if is_alive {
+                    // Java: the leader does not even read any more for who was here before.
+                    let notices = vec![Notice::Evict { session, keep: None }];
+                    self.pipeline.publish_now(notices, out);
+                }
                 if let Some(leading) = self.leading_mut() {
                     leading.call(|leader, to| leader.revalidated(link, session, is_alive, to));
                 }

@@ -34,7 +34,7 @@ use super::forwarding::{Forwarding, Resume};
 use super::leading::XID_OF_OPEN;
 use super::requests::attached;
 use super::snapshots::SnapshotTrigger;
-use super::{Effect, EpochFile, Found, LogOp, Replica};
+use super::{Effect, EpochFile, Found, LogOp, Replica, fill_history};
 use crate::clock::Clock;
 use crate::messages::{ConnRef, Notice, ReplyBody, Request, Service};
 
@@ -307,8 +307,7 @@ impl Replica {
                 tree.set_last_zxid(zxid);
                 self.replace_tree(at, tree, txns_logged);
                 if let Some(kept) = &mut self.pipeline.history {
-                    kept.clear();
-                    history.into_iter().for_each(|(zxid, body)| kept.push(zxid, body));
+                    fill_history(kept, history, zxid);
                 }
             }
         }
@@ -371,7 +370,7 @@ impl Learning {
             let notice = opened.map(|(from, _)| attached(from, header.session, timeout_ms));
             return (notice.into_iter().collect(), None);
         }
-        let asked = self.forwarding.proposed(header.session, header.cxid);
+        let asked = self.forwarding.proposed(header.session, header.cxid, &record.txn);
         let mut notices = Vec::new();
         if let Some(asked) = asked {
             notices.push(Notice::Reply(asked.answer(header.zxid, &record.txn, outcome)));

@@ -63,7 +63,7 @@ impl Replica {
         out: &mut Vec<Effect>,
     ) {
         // The rightful holder loses its connection even to a wrong password, as in Java.
-        let mut notices = vec![Notice::Evict { session, keep: from }];
+        let mut notices = vec![Notice::Evict { session, keep: Some(from) }];
         match self.learning_mut() {
             Some(learning) if proven => learning.resume(from, session, timeout_ms),
             _ => {

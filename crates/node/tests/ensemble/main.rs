@@ -63,8 +63,8 @@ fn ok(world: &mut World, client: &mut Client, request: &Request<'_>) -> Zxid {
     zxid
 }
 
-/// The leader, which is the last server, proposes `/lost` for its client, and before the others hear
-/// of it they are cut off.
+/// The leader, which is the last server, proposes `/lost` for its client, and before the others
+/// hear of it they are cut off.
 fn lose(world: &mut World, client: &mut Client) {
     for i in 0..2 {
         world.servers[i].is_deaf = true;
