@@ -192,6 +192,11 @@ impl Shard {
         }
     }
 
+    /// Notes that the driver turned a connection away, since there were too many.
+    pub fn note_rejected(&mut self) {
+        self.metrics.connections_rejected += 1;
+    }
+
     /// When [`ShardInput::Deadline`] is due.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
@@ -448,6 +453,7 @@ impl Shard {
             return close(conn, out);
         }
         self.metrics.connection_requests += 1;
+        self.metrics.renewal_requests += u64::from(request.session != SessionId::NONE);
         let timeout_ms = request
             .timeout_ms
             .min(self.settings.session_timeout_max_ms)

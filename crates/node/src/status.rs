@@ -110,6 +110,10 @@ pub struct ShardMetrics {
     pub watch_bytes: u64,
     /// Connections that asked for a session while clients were served.
     pub connection_requests: u64,
+    /// Those of them that wanted one back.
+    pub renewal_requests: u64,
+    /// Connections turned away since there were too many of them, or too many at once.
+    pub connections_rejected: u64,
     /// Connections closed since they asked for a session while nobody was served.
     pub closed_without_service: u64,
     /// Connections that their clients closed, or that broke.

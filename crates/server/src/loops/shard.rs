@@ -183,7 +183,10 @@ impl ShardLoop {
     ) {
         let permit = match self.limits.permit(remote.ip()) {
             Ok(permit) => permit,
-            Err(reason) => return reset(stream, remote, &reason),
+            Err(reason) => {
+                self.shard.note_rejected();
+                return reset(stream, remote, &reason);
+            }
         };
         let added = prepare(&stream, self.keep_alive)
             .and_then(|()| turn.sockets.add(self.poll.registry(), stream, permit));

@@ -116,7 +116,7 @@ fn gauges(report: &ServerReport<'_>) -> [(&'static str, Value); 34] {
     ]
 }
 
-fn counters(report: &ServerReport<'_>) -> [(&'static str, u64); 25] {
+fn counters(report: &ServerReport<'_>) -> [(&'static str, u64); 27] {
     let sum = |of: fn(&ShardMetrics) -> u64| -> u64 {
         report.shards.iter().map(|shard| of(&shard.metrics)).sum()
     };
@@ -125,6 +125,7 @@ fn counters(report: &ServerReport<'_>) -> [(&'static str, u64); 25] {
         ("stale_requests_dropped", sum(|of| of.stale_requests_dropped)),
         ("throttled_ops", sum(|of| of.throttled_ops)),
         ("insecure_admin_count", 0),
+        ("connection_rejected", sum(|of| of.connections_rejected)),
         ("sessionless_connections_expired", sum(|of| of.sessionless_expired)),
         ("dead_watchers_queued", 0),
         ("stale_requests", sum(|of| of.stale_requests_dropped)),
@@ -134,6 +135,7 @@ fn counters(report: &ServerReport<'_>) -> [(&'static str, u64); 25] {
         ("add_dead_watcher_stall_time", 0),
         ("response_packet_cache_misses", 0),
         ("response_bytes", sum(|of| of.response_bytes)),
+        ("connection_revalidate_count", sum(|of| of.renewal_requests)),
         ("unrecoverable_error_count", 0),
         ("large_requests_rejected", sum(|of| of.large_requests_rejected)),
         ("restore_error_count", 0),

@@ -208,6 +208,7 @@ zk_watch_bytes 0
 zk_stale_requests_dropped 0
 zk_throttled_ops 0
 zk_insecure_admin_count 0
+zk_connection_rejected 3
 zk_sessionless_connections_expired 0
 zk_dead_watchers_queued 0
 zk_stale_requests 0
@@ -217,6 +218,7 @@ zk_bytes_received_count 437
 zk_add_dead_watcher_stall_time 0
 zk_response_packet_cache_misses 0
 zk_response_bytes 624
+zk_connection_revalidate_count 0
 zk_unrecoverable_error_count 0
 zk_large_requests_rejected 0
 zk_restore_error_count 0
@@ -407,7 +409,12 @@ fn asking_shard(port: u16) -> ShardReport {
     let mut asking = conn(port, 1, 0);
     asking.reading = false;
     let counters = ShardCounters { packets_received: 5, packets_sent: 4, ..Default::default() };
-    let metrics = ShardMetrics { bytes_received: 4, connection_requests: 2, ..Default::default() };
+    let metrics = ShardMetrics {
+        bytes_received: 4,
+        connection_requests: 2,
+        connections_rejected: 3,
+        ..Default::default()
+    };
     ShardReport { connections: vec![asking], counters, metrics, ..Default::default() }
 }
 
