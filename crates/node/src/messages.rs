@@ -163,12 +163,12 @@ pub enum Notice {
         /// Which connection asked.
         to: ConnRef,
     },
-    /// Whoever else holds this session has lost it to `keep`.
+    /// Whoever else holds this session has lost it.
     Evict {
         /// Which session.
         session: SessionId,
-        /// The connection that asked for it.
-        keep: ConnRef,
+        /// The connection that asked for it, if it is one of this server's.
+        keep: Option<ConnRef>,
     },
     /// The session has ended: its connection is closed once it got its replies.
     Ended(SessionId),

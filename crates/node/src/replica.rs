@@ -93,6 +93,9 @@ pub enum Input {
     EpochWritten(EpochFile, Epoch),
     /// Answers [`LogOp::Truncate`]: what is on disk now, if it was to be loaded again.
     Truncated(Option<Found>),
+    /// Answers [`LogOp::Truncate`] when what should stay is not on disk by itself, but inside a
+    /// snapshot of what lies behind it. Nothing was changed; this is what is there.
+    TruncateFailed(Found),
     /// The server will end soon: if it leads, somebody else should, at once.
     HandOver,
 }
@@ -164,7 +167,8 @@ pub enum LogOp {
     /// Write an epoch file, when everything before is on disk. Answered by
     /// [`Input::EpochWritten`].
     WriteEpoch(EpochFile, Epoch),
-    /// Drop everything behind `zxid`, from logs and snapshots. Answered by [`Input::Truncated`].
+    /// Drop everything behind `zxid`, from logs and snapshots. Answered by [`Input::Truncated`] or
+    /// [`Input::TruncateFailed`].
     Truncate {
         /// What stays is up to here.
         zxid: Zxid,

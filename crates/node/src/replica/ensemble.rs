@@ -61,8 +61,14 @@ pub(super) struct Ensemble {
     /// Learners that are connected, and whether they are being disconnected.
     pub(super) links: BTreeMap<LinkId, LinkState>,
     pub(super) digests_differ: bool,
+    /// The epoch whose leader demanded a cut that could not be made, until there is a snapshot.
+    pub(super) needs_snapshot_of: Option<Epoch>,
     /// Whether it is not to look for a leader any more.
     retires: bool,
+    /// Roles since it served last.
+    vain_roles: u32,
+    /// When it may look for a leader again.
+    rests_until: Time,
 }
 
 /// What the log was asked and has not answered, beside appending.
@@ -123,7 +129,10 @@ impl Ensemble {
             log_duties: LogDuties::default(),
             links: BTreeMap::new(),
             digests_differ: false,
+            needs_snapshot_of: None,
             retires: false,
+            vain_roles: 0,
+            rests_until: Time::default(),
         }
     }
 
@@ -175,7 +184,9 @@ impl Ensemble {
         };
         let is_over = matches!(self.role, Role::Retired);
         let election = self.election.next_deadline().filter(|_| !is_over);
-        [role, election, self.held_until].into_iter().flatten().min()
+        let rests = matches!(self.role, Role::Settling) && self.is_done_with_log();
+        let rested = rests.then_some(self.rests_until);
+        [role, election, self.held_until, rested].into_iter().flatten().min()
     }
 
     /// What follows from a step that is being published, besides its publication.
@@ -237,6 +248,7 @@ impl Replica {
             Input::LinkDown(link) => self.link_down(at, link),
             Input::EpochWritten(file, epoch) => self.epoch_written(at, file, epoch),
             Input::Truncated(found) => self.truncated(at, found),
+            Input::TruncateFailed(found) => self.truncate_failed(at, found, out),
             Input::HandOver => self.hand_over(at, out),
             Input::FromShard(_) | Input::LogSynced(_) | Input::SnapshotEnded | Input::Deadline => {
                 unreachable!("it concerns every server")
@@ -249,7 +261,8 @@ impl Replica {
         loop {
             let is_synced = self.pipeline.is_synced();
             let member = self.member();
-            let is_settled = is_synced && member.is_done_with_log();
+            let is_settled =
+                is_synced && member.is_done_with_log() && at.now >= member.rests_until;
             match &mut member.role {
                 Role::Settling if is_settled => self.look(at, out),
                 Role::Leading(leading) => {
@@ -341,7 +354,10 @@ impl Replica {
         if member.election.state() != ServerState::Leading {
             let reason = "this server does not lead";
             self.close_links(reason, out);
-            let learning = Learning::new(at.now, zab, config, leader, epochs, last);
+            let mut learning = Learning::new(at.now, zab, config, leader, epochs, last);
+            if let Some(epoch) = self.member().needs_snapshot_of {
+                learning.call(|learner, _| learner.ask_for_snapshot(epoch));
+            }
             self.member().role = Role::Learning(Box::new(learning));
             return;
         }
@@ -389,6 +405,7 @@ impl Replica {
             let epoch = self.member().current_epoch;
             self.write_epoch(EpochFile::Current, epoch, out);
         }
+        self.rest(at);
         let service = if self.member().service == Service::Down || retires {
             Service::Down
         } else {
@@ -397,6 +414,21 @@ impl Replica {
         self.serve_as(at, service, told, out);
         if retires {
             self.member().role = Role::Retired;
+        }
+    }
+
+    /// Waits a little before the next election if several roles have come to nothing: what was
+    /// wrong with them may well be so again at once.
+    fn rest(&mut self, at: Clock) {
+        let member = self.member();
+        if member.service == Service::Up {
+            member.vain_roles = 0;
+            return;
+        }
+        member.vain_roles = member.vain_roles.saturating_add(1);
+        if let Some(doublings) = member.vain_roles.checked_sub(VAIN_ROLES_FREE) {
+            let pause_ms = REST_MIN_MS << doublings.min(REST_DOUBLINGS_MAX);
+            member.rests_until = at.now + Span::from_millis(pause_ms);
         }
     }
 
@@ -557,3 +589,9 @@ impl Replica {
         }
     }
 }
+
+/// Roles that come to nothing are followed by the next election at once, the first so many times.
+const VAIN_ROLES_FREE: u32 = 3;
+/// The first pause, and how often it grows to the double.
+const REST_MIN_MS: u64 = 10;
+const REST_DOUBLINGS_MAX: u32 = 6;

@@ -265,6 +265,7 @@ impl Replica {
     fn serve(&mut self, at: Clock, epoch: Epoch, out: &mut Vec<Effect>) {
         let member = self.member();
         member.may_vote = true;
+        member.needs_snapshot_of = None;
         member.election.settled(epoch);
         let Some(learning) = self.learning_mut() else { return };
         learning.serves = true;
@@ -316,6 +317,23 @@ impl Replica {
         }
     }
 
+    /// The log could not be cut: this server cannot go back to where its leader goes on.
+    pub(super) fn truncate_failed(&mut self, at: Clock, found: Found, out: &mut Vec<Effect>) {
+        let Found { tree, history, txns_logged } = found;
+        self.serve_as(at, Service::Down, Vec::new(), out);
+        self.replace_tree(at, tree, txns_logged);
+        let last = self.pipeline.head.last_zxid();
+        if let Some(kept) = &mut self.pipeline.history {
+            fill_history(kept, history, last);
+        }
+        let member = self.member();
+        member.log_duties.truncation = None;
+        member.needs_snapshot_of = Some(member.accepted_epoch);
+        if let Some(learning) = self.learning_mut() {
+            learning.call(|learner, to| learner.truncate_failed(to));
+        }
+    }
+
     /// The leader has sent all that there is.
     pub(super) fn snapshot_received(
         &mut self,
@@ -331,6 +349,7 @@ impl Replica {
         self.replace_tree(at, tree, 0);
         let member = self.member();
         member.log_duties.is_installing = true;
+        member.needs_snapshot_of = None;
         member.digests_differ = false;
         out.push(Effect::Log(LogOp::Install(self.pipeline.head.clone())));
         if let Some(learning) = self.learning_mut() {

@@ -18,7 +18,7 @@ use super::{Shard, ShardEffect, announce_output, close};
 use crate::auth;
 use crate::clock::Clock;
 use crate::limits::UNSENT_EVENTS_MAX_BYTES;
-use crate::messages::{Commit, ConnRef, Notice, Reply, ReplyBody};
+use crate::messages::{Commit, ConnRef, Notice, Reply, ReplyBody, Service};
 
 impl Shard {
     /// Events, answers, view, waiting reads: in this order (see the crate's ordering rule).
@@ -142,12 +142,16 @@ impl Shard {
                     self.put_back(conn, out);
                 }
             }
-            Notice::Ahead { to } | Notice::TurnedAway { to } if to.shard == self.id => {
+            Notice::Ahead { to } if to.shard == self.id => self.close_holder(Some(to.conn), out),
+            Notice::TurnedAway { to } if to.shard == self.id => {
+                // Without a leader it is not the number of clients.
+                self.metrics.connections_rejected += u64::from(self.service == Service::Up);
                 self.close_holder(Some(to.conn), out);
             }
             Notice::Evict { session, keep } => {
                 let holder = self.by_session.get(session).copied();
-                let holder = holder.filter(|id| *keep != ConnRef { shard: self.id, conn: *id });
+                let holder =
+                    holder.filter(|id| *keep != Some(ConnRef { shard: self.id, conn: *id }));
                 self.close_holder(holder, out);
             }
             Notice::Service(service) => self.serve_as(at, *service, &commit.view, out),
