@@ -219,11 +219,13 @@ impl Links {
         let settings = &self.0.settings;
         let gate = Gate::new(UNTAKEN_BYTES_MAX);
         let mut incoming = Incoming::new(&link.stream, settings.packet_bytes_max);
+        let mut begun = !is_learner;
         loop {
             let (packets, bytes) = match incoming.packets() {
                 Ok(found) => found,
                 Err(error) => return error,
             };
+            begun = begun || packets.iter().any(note_beginning);
             let snap = packets
                 .last()
                 .filter(|last| is_learner && last.kind == PacketKind::Snap)
@@ -387,6 +389,19 @@ impl Link {
         );
         Ok(())
     }
+}
+
+/// Tells how a leader brings this server up to date, if this is the packet that says so; in the
+/// words that operators of ZooKeeper search their logs for.
+fn note_beginning(packet: &QuorumPacket) -> bool {
+    let zxid = packet.zxid;
+    match packet.kind {
+        PacketKind::Diff => tracing::info!("Getting a diff from the leader {zxid}"),
+        PacketKind::Trunc => tracing::info!("Truncating log to get in sync with the leader {zxid}"),
+        PacketKind::Snap => tracing::info!("Getting a snapshot from leader {zxid}"),
+        _ => return false,
+    }
+    true
 }
 
 impl Outgoing {
