@@ -217,6 +217,11 @@ class Session:
         self.send(self.xid, opcode, body)
         return done
 
+    def go_home(self):
+        """Leaves a server that is not the first choice."""
+        if self.writer is not None and self.at != self.first:
+            self.writer.close()
+
     async def ready(self):
         """Until it is connected; False when the session is over."""
         while not self.up.is_set():
