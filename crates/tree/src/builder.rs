@@ -3,24 +3,53 @@
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
+use core::{fmt, mem};
 
 use ostler_wire::acl::Acl;
 use ostler_wire::ids::{SessionId, Zxid};
 use ostler_wire::stat::StatPersisted;
+use triomphe::Arc;
 
 use crate::acl_table::AclId;
-use crate::tree::{Tree, split};
+use crate::digest;
+use crate::dir::Dir;
+use crate::tree::{Tree, Walk, size_bytes, split};
 use crate::znode::Znode;
 
 /// Takes sessions, then ACL lists, then znodes, parents before children, in the order in which a
 /// snapshot has them.
+///
+/// Snapshots go through a tree depth first: a znode comes right behind its parent or behind all
+/// that is below a sibling. So the way down to the last znode is kept open, and the children of
+/// each znode on it are gathered until something comes that is not below it. Then they become its
+/// [`Dir`] at once, which costs a fraction of growing it child by child. From the first znode on
+/// that comes in any other order, each one is looked up from the root.
 pub struct Builder {
     tree: Tree,
     /// Lists by their number in the file. Numbers are local to a server; ours are given anew.
     lists: BTreeMap<i64, Vec<Acl>>,
     /// Numbers that were met, with ours.
     ids: BTreeMap<i64, AclId>,
+    /// Children of the root that are complete.
+    top: Vec<Entry>,
+    /// The way down from the root, which is not in it, to the last znode.
+    // Invariant: none of these, nor of `top`, is in the tree yet, but all are counted in.
+    open: Vec<Open>,
+    /// The path of the last one of these.
+    path: String,
+    in_any_order: bool,
+}
+
+/// A znode by the hash of its name.
+type Entry = (u64, Arc<Znode>);
+
+/// A znode below which more may come.
+struct Open {
+    hash: u64,
+    znode: Znode,
+    children: Vec<Entry>,
+    /// The length of its parent's path, in bytes.
+    parent_len: usize,
 }
 
 /// A znode came before its parent, or its path is none.
@@ -42,7 +71,15 @@ impl Builder {
     /// Starts with an empty root.
     #[must_use]
     pub fn new(hash_key: u64) -> Self {
-        Self { tree: Tree::root_only(hash_key), lists: BTreeMap::new(), ids: BTreeMap::new() }
+        Self {
+            tree: Tree::root_only(hash_key),
+            lists: BTreeMap::new(),
+            ids: BTreeMap::new(),
+            top: Vec::new(),
+            open: Vec::new(),
+            path: String::new(),
+            in_any_order: false,
+        }
     }
 
     /// Adds a session.
@@ -71,17 +108,92 @@ impl Builder {
             return Ok(());
         }
         let missing = || MissingParent { path: path.into() };
-        let (_, name) = split(path).ok_or_else(missing)?;
+        let (parent, name) = split(path).ok_or_else(missing)?;
         let acl = self.retain(acl_file_id);
-        self.tree.attach(path, Znode::new(name, data, acl, stat)).ok_or_else(missing)
+        let znode = Znode::new(name, data, acl, stat);
+        while !self.in_any_order && self.path != parent {
+            if self.open.is_empty() {
+                self.attach_top();
+                self.in_any_order = true;
+            } else {
+                self.close_last();
+            }
+        }
+        if self.in_any_order {
+            return self.tree.attach(path, znode).ok_or_else(missing);
+        }
+        let size_bytes = size_bytes(path, &znode);
+        self.tree.count_in(path, znode.kind(), digest::node(path, &znode), size_bytes);
+        let hash = self.tree.key.bytes(name.as_bytes());
+        let parent_len = parent.len();
+        self.open.push(Open { hash, znode, children: Vec::new(), parent_len });
+        self.path.push('/');
+        self.path.push_str(name);
+        Ok(())
     }
 
     /// The tree, with everything up to `zxid` in it; what quotas use is counted anew.
     #[must_use]
     pub fn finish(mut self, zxid: Zxid) -> Tree {
+        while !self.open.is_empty() {
+            self.close_last();
+        }
+        self.attach_top();
         self.tree.last_zxid = zxid;
         self.tree.quota_recount_all();
         self.tree
+    }
+
+    /// Nothing more comes below the last znode: gives it to its parent.
+    fn close_last(&mut self) {
+        let Some(Open { hash, mut znode, children, parent_len }) = self.open.pop() else { return };
+        if !children.is_empty() {
+            znode.children = self.dir_of(children);
+        }
+        self.path.truncate(parent_len);
+        let siblings = self.open.last_mut().map_or(&mut self.top, |parent| &mut parent.children);
+        siblings.push((hash, Arc::new(znode)));
+    }
+
+    /// Gives the root its children.
+    fn attach_top(&mut self) {
+        let top = mem::take(&mut self.top);
+        if !top.is_empty() {
+            let children = self.dir_of(top);
+            Arc::make_mut(&mut self.tree.root).children = children;
+        }
+    }
+
+    /// The children of the znode at the present path.
+    fn dir_of(&mut self, mut children: Vec<Entry>) -> Dir<Arc<Znode>> {
+        // Stable: of equals the last one is the one that came last.
+        children.sort_by_key(|(hash, _)| *hash);
+        if children.windows(2).any(|pair| matches!(pair, [(a, _), (b, _)] if a == b)) {
+            children = self.last_of_each(children);
+        }
+        Dir::from_sorted(children)
+    }
+
+    /// Drops what came again later.
+    fn last_of_each(&mut self, children: Vec<Entry>) -> Vec<Entry> {
+        let mut kept: Vec<Entry> = Vec::with_capacity(children.len());
+        for (hash, child) in children {
+            let mut equals = kept.iter_mut().rev().take_while(|(other, _)| *other == hash);
+            match equals.find(|(_, other)| other.is_named(child.name())) {
+                None => kept.push((hash, child)),
+                Some((_, place)) => {
+                    let old = mem::replace(place, child.clone());
+                    let path = [&self.path, "/", child.name()].concat();
+                    self.tree.count_out(&path, &old);
+                    // That took both from where paths are listed.
+                    let mut walk = Walk::below(path, &child);
+                    while let Some((path, znode)) = walk.next() {
+                        self.tree.list_kind(path, znode.kind());
+                    }
+                }
+            }
+        }
+        kept
     }
 
     /// Our number for the file's.

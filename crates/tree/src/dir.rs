@@ -20,7 +20,7 @@
 //!   class (48, 80, 128, 192, 256 bytes) when the value is a pointer.
 //! - Equal hashes are allowed: that a hash fits is checked first, equality is the caller's.
 
-use alloc::vec::Vec;
+use alloc::vec::{self, Vec};
 use core::slice;
 
 use triomphe::{Arc, UniqueArc};
@@ -59,6 +59,12 @@ const _: () = assert!(size_of::<Dir<Arc<u8>>>() == 16);
 const _: () = assert!(size_of::<Slot<Arc<u8>>>() == 16);
 
 impl<T: Clone> Dir<T> {
+    /// A map of these entries, which are ascending by hash, made at once: nothing grows or splits.
+    pub(crate) fn from_sorted(entries: Vec<(u64, T)>) -> Self {
+        let count = entries.len();
+        Self::from_next(0, count, &mut entries.into_iter())
+    }
+
     /// Number of values.
     #[inline]
     pub(crate) fn len(&self) -> usize {
@@ -170,6 +176,21 @@ impl<T: Clone> Dir<T> {
         }
     }
 
+    /// The part of a map, `depth` branches down, that has the next `count` entries.
+    fn from_next(depth: u32, count: usize, entries: &mut vec::IntoIter<(u64, T)>) -> Self {
+        if count <= BUCKET_MAX || depth >= DEPTH_MAX {
+            return Self::filled(count, as_len(count), &mut entries.take(count));
+        }
+        let mut left = count;
+        let arms = core::array::from_fn(|here| {
+            let rest = &entries.as_slice()[..left];
+            let within = rest.partition_point(|(hash, _)| arm(hash << (depth * BITS)) <= here);
+            left -= within;
+            Self::from_next(depth + 1, within, entries)
+        });
+        Self::Branch(as_len(count), Arc::new(arms))
+    }
+
     fn insert_at(&mut self, depth: u32, hash: u64, value: T) {
         if let Self::Branch(len, arms) = self {
             *len += 1;
@@ -222,8 +243,11 @@ impl<T: Clone> Dir<T> {
 
     /// An empty or filled bucket with room for `room` entries.
     fn bucket(room: usize, entries: Vec<(u64, T)>) -> Self {
-        let len = as_len(entries.len());
-        let slots = &mut entries.into_iter();
+        Self::filled(room, as_len(entries.len()), &mut entries.into_iter())
+    }
+
+    /// A bucket with room for `room` entries and the `len` that `slots` yields.
+    fn filled(room: usize, len: u32, slots: &mut impl Iterator<Item = (u64, T)>) -> Self {
         match room {
             0 => Self::Empty,
             1..=2 => Self::Two(len, fill(slots)),
@@ -492,6 +516,30 @@ mod tests {
                 prop_assert_eq!(&sliced, &all);
                 prop_assert_eq!(all, model.into_keys().collect::<Vec<_>>());
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_made_at_once_is_what_inserts_make(
+            mut hashes in prop::collection::vec(crowded_hash(), 0..300)
+        ) {
+            hashes.sort_unstable();
+            let values = hashes.iter().zip(0..).map(|(hash, id)| (*hash, Arc::new((*hash, id))));
+            let dir = Dir::from_sorted(values.collect());
+            check(&dir, true);
+            prop_assert_eq!(all(&dir).len(), hashes.len());
+            for (hash, id) in hashes.iter().zip(0..) {
+                prop_assert!(dir.find(*hash, |value| value.1 == id).is_some());
+            }
+            // And it can be changed like any other.
+            let mut changed = dir.clone();
+            for (hash, id) in hashes.iter().zip(0..) {
+                put(&mut changed, hash ^ 1 << 63, 1000);
+                prop_assert!(changed.remove(*hash, |value| value.1 == id).is_some());
+                check(&changed, true);
+            }
+            check(&dir, true);
         }
     }
 

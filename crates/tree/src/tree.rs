@@ -280,6 +280,11 @@ impl Tree {
         self.znode_count += 1;
         self.data_size_bytes += size_bytes;
         self.quota_count += usize::from(quota::is_limits(path));
+        self.list_kind(path, kind);
+    }
+
+    /// The part of [`Tree::count_in`] that changes nothing when it is done twice.
+    pub(crate) fn list_kind(&mut self, path: &str, kind: Kind) {
         match kind {
             Kind::Persistent => {}
             Kind::Ephemeral(session) => self.ephemerals.insert(self.key, session, path),
