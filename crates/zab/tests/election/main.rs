@@ -5,6 +5,7 @@
 //! [`random`] plays whatever a seed says.
 
 mod dice;
+mod java;
 mod net;
 mod random;
 mod script;

@@ -4,6 +4,7 @@
 //! ensemble 1 2 3 observers=4 groups=1:1,2;2:3 weights=3:0     each file begins with it
 //! start 1 2 z0x100000005 e1       begins to look, with this last zxid and current epoch
 //! start 1 z-1                     a server whose data are missing
+//! apache 2 3                      these are Apache's servers from their next start on
 //! play 2 3                        servers whose words come from the script
 //! say 3>1 LEADING 3 e1 z0x5 r4    a played server says so: v0 at the end for an old one
 //! bytes 3>1 00000000...           the same as bytes of a notification
@@ -54,6 +55,7 @@ fn carry_out(world: &mut World, command: &str) {
     let words: Vec<&str> = rest.split(' ').collect();
     match verb {
         "start" => start(world, &words),
+        "apache" => world.apaches.extend(words.iter().map(|word| sid(word))),
         "play" => words.iter().for_each(|word| world.play(sid(word))),
         "run" => world.run(rest.parse().expect("milliseconds")),
         "crash" => words.iter().for_each(|word| world.crash(sid(word))),

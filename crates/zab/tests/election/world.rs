@@ -15,6 +15,7 @@ use ostler_zab::quorum_config::QuorumConfig;
 use ostler_zab::settings::ZabSettings;
 
 use crate::dice::Dice;
+use crate::java::JavaElection;
 use crate::net::{Message, Net, Path};
 
 /// How long a follower tries to reach its leader, and a leader waits for a quorum.
@@ -32,6 +33,8 @@ pub(crate) struct World {
     pub(crate) servers: BTreeMap<Sid, Server>,
     pub(crate) net: Net,
     pub(crate) config: Arc<QuorumConfig>,
+    /// Which of the servers are Apache's.
+    pub(crate) apaches: BTreeSet<Sid>,
     dice: Dice,
     latency_us: (u64, u64),
     /// What happened, a line each.
@@ -45,13 +48,90 @@ pub(crate) struct World {
 /// One server.
 pub(crate) struct Server {
     /// None while it is down, and for servers that the script plays.
-    pub(crate) election: Option<Election>,
+    pub(crate) election: Option<Machine>,
     pub(crate) played: bool,
     /// Counts changes of role, so that what was meant for an earlier one is dropped.
     role_number: u64,
     pub(crate) role: Role,
     pub(crate) last: Zxid,
     pub(crate) epoch: Epoch,
+}
+
+/// Whose server it is.
+pub(crate) enum Machine {
+    Ours(Box<Election>),
+    Java(Box<JavaElection>),
+}
+
+impl Machine {
+    fn look(&mut self, now: Time, last: Zxid, epoch: Epoch, out: &mut Vec<ElectionEffect>) {
+        match self {
+            Self::Ours(ours) => ours.look(now, last, epoch, out),
+            Self::Java(java) => java.look(now, last, epoch, out),
+        }
+    }
+
+    fn notification(
+        &mut self,
+        now: Time,
+        from: Sid,
+        said: &Notification,
+        out: &mut Vec<ElectionEffect>,
+    ) {
+        match self {
+            Self::Ours(ours) => ours.notification(now, from, said, out),
+            Self::Java(java) => java.notification(now, from, said, out),
+        }
+    }
+
+    fn connected(&mut self, now: Time, sid: Sid, out: &mut Vec<ElectionEffect>) {
+        match self {
+            Self::Ours(ours) => ours.connected(now, sid, out),
+            Self::Java(java) => java.connected(sid, out),
+        }
+    }
+
+    fn unreachable(&mut self, now: Time, sid: Sid, out: &mut Vec<ElectionEffect>) {
+        match self {
+            Self::Ours(ours) => ours.unreachable(now, sid, out),
+            Self::Java(_) => {}
+        }
+    }
+
+    fn deadline(&mut self, now: Time, out: &mut Vec<ElectionEffect>) {
+        match self {
+            Self::Ours(ours) => ours.deadline(now, out),
+            Self::Java(java) => java.deadline(now, out),
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        match self {
+            Self::Ours(ours) => ours.next_deadline(),
+            Self::Java(java) => java.next_deadline(),
+        }
+    }
+
+    fn settled(&mut self, epoch: Epoch) {
+        match self {
+            Self::Ours(ours) => ours.settled(epoch),
+            Self::Java(java) => java.settled(epoch),
+        }
+    }
+
+    fn state(&self) -> ServerState {
+        match self {
+            Self::Ours(ours) => ours.state(),
+            Self::Java(java) => java.state(),
+        }
+    }
+
+    fn vote(&self) -> Vote {
+        match self {
+            Self::Ours(ours) => ours.vote(),
+            Self::Java(java) => java.vote(),
+        }
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -83,6 +163,7 @@ impl World {
             servers: BTreeMap::new(),
             net: Net::default(),
             config: Arc::new(config),
+            apaches: BTreeSet::new(),
             dice: Dice::new(seed),
             latency_us,
             trace: String::new(),
@@ -92,8 +173,12 @@ impl World {
     }
 
     pub(crate) fn start(&mut self, sid: Sid, last: Zxid, epoch: Epoch) {
-        let settings = Arc::new(settings(sid));
-        let election = Some(Election::new(settings, self.config.clone()));
+        let config = self.config.clone();
+        let election = Some(if self.apaches.contains(&sid) {
+            Machine::Java(Box::new(JavaElection::new(sid, config)))
+        } else {
+            Machine::Ours(Box::new(Election::new(Arc::new(settings(sid)), config)))
+        });
         let role_number = self.servers.get(&sid).map_or(0, |server| server.role_number + 1);
         let role = Role::Looking;
         let server = Server { election, played: false, role_number, role, last, epoch };
@@ -193,7 +278,7 @@ impl World {
 
     fn next_time(&self) -> Option<Time> {
         let timers = self.servers.values().filter_map(|server| server.election.as_ref());
-        let timer = timers.filter_map(Election::next_deadline).min();
+        let timer = timers.filter_map(Machine::next_deadline).min();
         let event = self.events.keys().next().map(|(at, _)| *at);
         match (timer, event) {
             (Some(timer), Some(event)) => Some(timer.min(event)),
@@ -208,7 +293,7 @@ impl World {
             return self.happen(event);
         }
         let due = |server: &Server| {
-            let deadline = server.election.as_ref().and_then(Election::next_deadline);
+            let deadline = server.election.as_ref().and_then(Machine::next_deadline);
             deadline.is_some_and(|at| at <= self.now)
         };
         let (sid, _) = self.servers.iter().find(|(_, server)| due(server)).expect("something due");
@@ -325,7 +410,7 @@ impl World {
     fn with_election(
         &mut self,
         sid: Sid,
-        act: impl FnOnce(&mut Election, Time, &mut Vec<ElectionEffect>),
+        act: impl FnOnce(&mut Machine, Time, &mut Vec<ElectionEffect>),
     ) {
         let now = self.now;
         let Some(election) = &mut self.server(sid).election else { return };
