@@ -1,16 +1,12 @@
 //! The server is killed over and over under load; what it acknowledged is there afterwards.
 //!
-//! Workers own a part of the tree each and send pipelined creates, sets and deletes on a session
-//! that lives through all rounds. When the server dies, the requests that had no answer may have
-//! been carried out or not, but only in their order: the tree must show the acknowledged state
-//! plus some number of the unanswered requests, from their start. Beside the workers, sessions
-//! are opened, closed and abandoned; a session that is gone stays gone.
+//! Workers write on sessions that live through all rounds. Beside them, sessions are opened, closed
+//! and abandoned; a session that is gone stays gone.
 
 #![allow(clippy::print_stdout)]
 
 mod common;
 
-use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,23 +14,16 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::worker::{LONG_MS, Random, Worker};
 use common::{PATIENCE, Server, TestDir, free_port};
-use ostler_cli::raw_client::{
-    RawClient, Reply, SessionRequest, create, exists, get_children, get_data, is_closed,
-};
+use ostler_cli::raw_client::{RawClient, SessionRequest, create, exists};
 use ostler_wire::error::ErrorCode;
-use ostler_wire::ids::{SessionId, Xid};
-use ostler_wire::request::Request;
 
 const ROUNDS: u64 = 50;
 const WORKERS: u64 = 4;
-const DEPTH: usize = 24;
 const ACKNOWLEDGEMENTS_MAX: u64 = 400;
 const SESSION_STEPS_MAX: u64 = 6;
-const NODES_MAX: usize = 400;
 
-/// Long enough to live through all rounds without a ping.
-const LONG_MS: i32 = 120_000;
 /// Two ticks: gone soon after nobody holds it.
 const SHORT_MS: i32 = 100;
 
@@ -113,7 +102,13 @@ fn run_round(
         for (worker, client) in workers.iter_mut().zip(&mut clients) {
             let acknowledge = acknowledge.clone();
             let client = client.as_mut().expect("it was prepared");
-            scope.spawn(move || worker.work(client, &acknowledge));
+            scope.spawn(move || {
+                worker.work(client, || {
+                    // The receiver stops listening when it has killed the server.
+                    let _ = acknowledge.send(());
+                    true
+                });
+            });
         }
         scope.spawn(move || sessions.round(address, round, &step, dead));
         drop(acknowledge);
@@ -141,216 +136,6 @@ fn check_everything(address: &str, workers: &mut [Worker], sessions: &mut Sessio
         worker.check(&mut client);
     }
     sessions.check(address, 0);
-}
-
-/// A znode as a worker knows it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-struct Known {
-    data: Vec<u8>,
-    version: i32,
-    owner: SessionId,
-}
-
-type Tree = BTreeMap<String, Known>;
-
-#[derive(Clone, Debug)]
-enum Op {
-    Create { path: String, known: Known },
-    Set { path: String, known: Known },
-    Delete { path: String },
-}
-
-impl Op {
-    fn path(&self) -> &str {
-        match self {
-            Self::Create { path, .. } | Self::Set { path, .. } | Self::Delete { path } => path,
-        }
-    }
-
-    fn apply(&self, tree: &mut Tree) {
-        match self {
-            Self::Create { path, known } | Self::Set { path, known } => {
-                tree.insert(path.clone(), known.clone());
-            }
-            Self::Delete { path } => {
-                tree.remove(path);
-            }
-        }
-    }
-
-    fn request(&self) -> Request<'_> {
-        match self {
-            Self::Create { path, known } => {
-                create(path, &known.data, i32::from(known.owner != SessionId::NONE))
-            }
-            Self::Set { path, known } => Request::SetData {
-                path: path.into(),
-                data: Some(&known.data),
-                version: known.version - 1,
-            },
-            Self::Delete { path } => Request::Delete { path: path.into(), version: -1 },
-        }
-    }
-}
-
-/// One session that writes below a znode of its own.
-struct Worker {
-    home: String,
-    random: Random,
-    count: u64,
-    resumption: Option<SessionRequest>,
-    /// What was acknowledged.
-    acknowledged: Tree,
-    /// The same with everything that was sent.
-    sent: Tree,
-    pending: VecDeque<(Xid, Op)>,
-}
-
-impl Worker {
-    fn new(id: u64, seed: u64) -> Self {
-        Self {
-            home: format!("/w{id}"),
-            random: Random(seed | 1),
-            count: 0,
-            resumption: None,
-            acknowledged: Tree::new(),
-            sent: Tree::new(),
-            pending: VecDeque::new(),
-        }
-    }
-
-    /// Opens or resumes the session and checks what the last round left.
-    fn prepare(&mut self, address: &str) -> RawClient {
-        if self.resumption.is_none() {
-            return self.begin(address);
-        }
-        let mut client = self.resume(address);
-        self.check(&mut client);
-        client
-    }
-
-    /// Writes until the server is gone.
-    fn work(&mut self, client: &mut RawClient, acknowledge: &Sender<()>) {
-        let error = self.write(client, acknowledge).expect_err("only its end ends a round");
-        assert!(is_closed(&error), "{}: {error}", self.home);
-        self.resumption = Some(client.resumption());
-    }
-
-    fn begin(&mut self, address: &str) -> RawClient {
-        let mut client = RawClient::connect(address, LONG_MS).expect("a new session");
-        assert_eq!(client.timeout_ms(), LONG_MS);
-        client.call(&create(&self.home, b"", 0)).unwrap().ok().expect("nobody else makes it");
-        self.resumption = Some(client.resumption());
-        client
-    }
-
-    fn resume(&self, address: &str) -> RawClient {
-        let resumption = self.resumption.expect("it had a session");
-        let client = RawClient::resume(address, &resumption)
-            .unwrap_or_else(|error| panic!("{}: cannot resume {resumption:?}: {error}", self.home))
-            .unwrap_or_else(|| panic!("{}: session {:?} is lost", self.home, resumption.session));
-        assert_eq!(client.session(), resumption.session);
-        client
-    }
-
-    fn write(&mut self, client: &mut RawClient, acknowledge: &Sender<()>) -> io::Result<()> {
-        loop {
-            let mut bytes = Vec::new();
-            while self.pending.len() < DEPTH {
-                let op = self.draw(client.session());
-                let xid = client.encode(&op.request(), &mut bytes);
-                op.apply(&mut self.sent);
-                self.pending.push_back((xid, op));
-            }
-            client.send_bytes(&bytes)?;
-            for _ in 0..DEPTH / 2 {
-                let reply = client.receive()?;
-                let (xid, op) = self.pending.pop_front().expect("it was asked for");
-                assert_eq!((reply.header.xid, reply.header.err), (xid, ErrorCode::OK), "{op:?}");
-                if let Op::Set { known, .. } = &op {
-                    assert_eq!(reply.stat()?.version, known.version, "{op:?}");
-                }
-                op.apply(&mut self.acknowledged);
-                // The receiver stops listening when it has killed the server.
-                let _ = acknowledge.send(());
-            }
-        }
-    }
-
-    fn draw(&mut self, session: SessionId) -> Op {
-        self.count += 1;
-        let draw = self.random.below(100);
-        let data = format!("{} {}", self.home, self.count).into_bytes();
-        // Few enough that checking all of them in every round takes no time.
-        let creates = if self.sent.len() < NODES_MAX { 50 } else { 10 };
-        let target = if draw < creates || self.sent.len() < 20 {
-            None
-        } else {
-            let nth = usize::try_from(self.random.below(self.sent.len() as u64)).unwrap();
-            self.sent.iter().nth(nth)
-        };
-        match target {
-            None => {
-                let owner = if draw.is_multiple_of(25) { session } else { SessionId::NONE };
-                let path = format!("{}/n{}", self.home, self.count);
-                Op::Create { path, known: Known { data, version: 0, owner } }
-            }
-            Some((path, known)) if draw < creates + 35 => {
-                let known = Known { data, version: known.version + 1, owner: known.owner };
-                Op::Set { path: path.clone(), known }
-            }
-            Some((path, _)) => Op::Delete { path: path.clone() },
-        }
-    }
-
-    /// Compares the worker's part of the tree with what it may be.
-    fn check(&mut self, client: &mut RawClient) {
-        let paths: Vec<String> = self.pending.iter().map(|(_, op)| op.path().to_owned()).collect();
-        let found = read_all(client, paths.iter());
-        let mut tree = self.acknowledged.clone();
-        let mut ops = self.pending.drain(..);
-        while !paths.iter().all(|path| tree.get(path) == found.get(path)) {
-            let Some((_, op)) = ops.next() else {
-                panic!("{}: no number of unanswered requests leads to {found:?}", self.home);
-            };
-            op.apply(&mut tree);
-        }
-        drop(ops);
-        let names = client.call(&get_children(&self.home, false)).unwrap().ok().unwrap();
-        let mut names: Vec<_> = names.names().unwrap();
-        names.iter_mut().for_each(|name| *name = format!("{}/{name}", self.home));
-        names.sort();
-        let expected: Vec<_> = tree.keys().cloned().collect();
-        assert_eq!(names, expected, "children of {}", self.home);
-        let all = read_all(client, names.iter());
-        for (path, known) in &tree {
-            assert_eq!(all.get(path), Some(known), "{path}");
-        }
-        self.acknowledged = tree.clone();
-        self.sent = tree;
-        self.resumption = Some(client.resumption());
-    }
-}
-
-fn read_all<'p>(client: &mut RawClient, paths: impl Iterator<Item = &'p String> + Clone) -> Tree {
-    let mut replies = Vec::new();
-    let requests = paths.clone().map(|path| get_data(path, false));
-    client.call_all(requests, 200, |reply: Reply| replies.push(reply)).expect("the server reads");
-    let mut tree = Tree::new();
-    for (path, reply) in paths.zip(replies) {
-        if reply.header.err == ErrorCode::NO_NODE {
-            continue;
-        }
-        assert_eq!(reply.header.err, ErrorCode::OK, "{path}");
-        let (data, stat) = reply.data().expect("getData answers data and stat");
-        let known = Known {
-            data: data.unwrap_or_default().to_vec(),
-            version: stat.version,
-            owner: stat.ephemeral_owner,
-        };
-        tree.insert(path.clone(), known);
-    }
-    tree
 }
 
 /// A session and the ephemeral znode that it made.
@@ -455,21 +240,5 @@ impl SessionRound {
         }
         self.checked = self.gone.len();
         client.close_session().expect("it can be closed");
-    }
-}
-
-/// Seeded numbers, so that a run can be repeated.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        (self.next() >> 11) % end
     }
 }

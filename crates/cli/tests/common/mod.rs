@@ -7,6 +7,9 @@
 // Each test file uses another part of this.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod ensemble;
+pub mod worker;
+
 use std::fs::{self, File};
 use std::io;
 use std::net::TcpListener;
@@ -107,7 +110,7 @@ pub fn write_config(dir: &TestDir, port: u16, lines: &[&str]) -> PathBuf {
 
 /// A running server. It is killed when this is dropped.
 pub struct Server {
-    child: Child,
+    pub child: Child,
     pub address: String,
     log: PathBuf,
 }
@@ -128,7 +131,11 @@ impl Server {
 
     /// Starts a server and does not wait.
     pub fn spawn(dir: &TestDir, config: &Path, port: u16) -> Self {
-        let log = dir.join("server.log");
+        Self::spawn_logging(config, port, dir.join("server.log"))
+    }
+
+    /// The same with a place for its log.
+    pub fn spawn_logging(config: &Path, port: u16, log: PathBuf) -> Self {
         let output = File::options().create(true).append(true).open(&log).expect("a log file");
         let child = serve_command()
             .arg(config)

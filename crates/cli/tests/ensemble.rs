@@ -1,0 +1,270 @@
+//! Servers of an ensemble start, lose each other and find each other again.
+
+mod common;
+
+use std::fs;
+use std::time::Duration;
+
+use common::ensemble::{Ensemble, four_letter_word, sync};
+use common::poll_until;
+use common::worker::LONG_MS;
+use ostler_cli::raw_client::{RawClient, create, exists, get_data, set_data};
+use ostler_wire::error::ErrorCode;
+use rustix::process::Signal;
+
+const EPHEMERAL: i32 = 1;
+
+#[test]
+fn three_servers_start_in_every_order() {
+    for (turn, order) in ORDERS.iter().enumerate() {
+        let mut ensemble = Ensemble::new("orders", 3);
+        let [first, second, third] = *order;
+        ensemble.start(first);
+        let alone = four_letter_word(&ensemble.address(first), "srvr");
+        assert!(!alone.unwrap_or_default().contains("Mode:"), "one of three serves nobody");
+        ensemble.start(second);
+        ensemble.wait_all_serving();
+        let path = format!("/early{turn}");
+        made(&mut ensemble.connect(first), &path);
+        ensemble.start(third);
+        ensemble.wait_all_serving();
+        for writer in 0..3 {
+            let path = format!("/by{writer}");
+            made(&mut ensemble.connect(writer), &path);
+            for reader in 0..3 {
+                let mut client = ensemble.connect(reader);
+                sync(&mut client).expect("it can catch up");
+                assert!(is_there(&mut client, &path), "{path} on {reader}");
+            }
+        }
+        assert_eq!(modes(&ensemble), ["follower", "follower", "leader"]);
+        ensemble.assert_same_everywhere();
+        ensemble.assert_digests_agreed();
+    }
+}
+
+const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+
+#[test]
+fn five_servers_serve_while_three_are_there() {
+    let mut ensemble = Ensemble::new("five", 5);
+    ensemble.start_all();
+    ensemble.wait_all_serving();
+    assert_eq!(modes(&ensemble), ["follower", "follower", "follower", "follower", "leader"]);
+    made(&mut ensemble.connect(0), "/a");
+    for gone in 1..=2 {
+        let leader = ensemble.leader();
+        ensemble.kill(leader);
+        ensemble.wait_all_serving();
+        made(&mut ensemble.connect(ensemble.running()[0]), &format!("/after{gone}"));
+    }
+    let running = ensemble.running();
+    ensemble.kill(ensemble.leader());
+    let left = running.into_iter().filter(|index| ensemble.running().contains(index));
+    for index in left {
+        poll_until("two of five serve nobody", || ensemble.mode(index).is_none().then_some(()));
+    }
+    for index in 0..5 {
+        if !ensemble.running().contains(&index) {
+            ensemble.start(index);
+        }
+    }
+    let tree = ensemble.assert_same_everywhere();
+    for path in ["/a", "/after1", "/after2"] {
+        assert!(tree.contains_key(path), "{path}");
+    }
+    ensemble.assert_digests_agreed();
+}
+
+#[test]
+fn who_was_away_gets_what_it_lacks() {
+    let mut ensemble = Ensemble::new("away", 3);
+    ensemble.start_all();
+    ensemble.wait_all_serving();
+    let follower = (0..3).find(|index| *index != ensemble.leader()).expect("there are two");
+    let writer = (0..3).find(|index| *index != follower).expect("there are two");
+    made(&mut ensemble.connect(writer), "/n");
+
+    ensemble.kill(follower);
+    let mut client = ensemble.connect(writer);
+    for count in 0..100 {
+        set(&mut client, "/n", format!("{count}").as_bytes());
+    }
+    ensemble.start(follower);
+    ensemble.assert_same_everywhere();
+    assert!(!ensemble.log_text(follower).contains("received a snapshot"), "100 are a few");
+
+    ensemble.kill(follower);
+    // More than anybody keeps in memory for those who are away.
+    let data = vec![b'x'; 40_000];
+    for _ in 0..700 {
+        set(&mut client, "/n", &data);
+    }
+    made(&mut client, "/last");
+    ensemble.start(follower);
+    let tree = ensemble.assert_same_everywhere();
+    assert!(tree.contains_key("/last"));
+    assert!(ensemble.log_text(follower).contains("received a snapshot"), "all this is much");
+
+    // What it got is on its disk.
+    ensemble.kill(follower);
+    ensemble.start(follower);
+    ensemble.assert_same_everywhere();
+    ensemble.assert_digests_agreed();
+}
+
+#[test]
+fn what_was_never_committed_is_cut_off() {
+    let log = drop_phantom("cut", |_, _| {});
+    assert!(log.contains("was never committed: it is dropped"));
+    assert!(!log.contains("received a snapshot"));
+}
+
+#[test]
+fn what_was_never_committed_is_replaced_when_others_went_on() {
+    let log = drop_phantom("replaced", |ensemble, index| {
+        made(&mut ensemble.connect(index), "/new");
+    });
+    assert!(log.contains("received a snapshot"));
+}
+
+/// Lets a leader log what nobody else gets, and brings it back under another one, after the others
+/// have done something; what the old leader has said by then.
+fn drop_phantom(name: &str, meanwhile: impl FnOnce(&mut Ensemble, usize)) -> String {
+    const MARK: &str = "/phantom-of-the-old-leader";
+    let mut ensemble = Ensemble::new(name, 3);
+    ensemble.start_all();
+    ensemble.wait_all_serving();
+    let leader = ensemble.leader();
+    let followers: Vec<_> = (0..3).filter(|index| *index != leader).collect();
+    let mut client = ensemble.connect(leader);
+    made(&mut client, "/kept");
+    followers.iter().for_each(|index| ensemble.signal(*index, Signal::STOP));
+    client.send(&create(MARK, b"", 0)).expect("the leader reads");
+    poll_until("the leader has logged it", || holds(&ensemble, leader, MARK).then_some(()));
+    followers.iter().for_each(|index| ensemble.kill(*index));
+    ensemble.kill(leader);
+    assert!(followers.iter().all(|index| !holds(&ensemble, *index, MARK)));
+
+    followers.iter().for_each(|index| ensemble.start(*index));
+    // Without a session, which would be a transaction.
+    for index in &followers {
+        poll_until("they go on without it", || ensemble.mode(*index));
+    }
+    meanwhile(&mut ensemble, followers[0]);
+    ensemble.start(leader);
+    poll_until("it follows", || (ensemble.mode(leader)? == "follower").then_some(()));
+    let log = ensemble.log_text(leader);
+    let tree = ensemble.assert_same_everywhere();
+    assert!(tree.contains_key("/kept"), "it was acknowledged");
+    assert!(!tree.contains_key(MARK), "nobody was told that it is there");
+    assert!(!holds(&ensemble, leader, MARK), "nor is it on disk");
+
+    ensemble.terminate(leader);
+    ensemble.start(leader);
+    assert_eq!(ensemble.assert_same_everywhere().len(), tree.len());
+    ensemble.assert_digests_agreed();
+    log
+}
+
+#[test]
+fn a_session_goes_from_server_to_server() {
+    let mut ensemble = Ensemble::new("moving", 3);
+    ensemble.start_all();
+    ensemble.wait_all_serving();
+    let mut client = RawClient::connect(&*ensemble.address(0), LONG_MS).expect("it serves");
+    client.call(&create("/own", b"", EPHEMERAL)).unwrap().ok().expect("nobody else makes it");
+    for round in 0..6 {
+        let at = (round + 1) % 3;
+        if round == 3 {
+            let leader = ensemble.leader();
+            ensemble.terminate(leader);
+            ensemble.start(leader);
+            ensemble.wait_all_serving();
+        }
+        let resumption = client.resumption();
+        client = poll_until("the session is resumed", || {
+            let resumed = RawClient::resume(&*ensemble.address(at), &resumption).ok()?;
+            Some(resumed.expect("the session lives"))
+        });
+        let stat = client.call(&exists("/own", false)).unwrap().ok().and_then(|reply| reply.stat());
+        assert_eq!(stat.expect("it is there").ephemeral_owner, client.session());
+        set(&mut client, "/own", format!("{round}").as_bytes());
+    }
+    let resumption = client.resumption();
+    client.close_session().expect("it can be closed");
+    for index in 0..3 {
+        let mut other = ensemble.connect(index);
+        sync(&mut other).expect("it can catch up");
+        assert!(!is_there(&mut other, "/own"), "it ended with its session");
+        let resumed = RawClient::resume(&*ensemble.address(index), &resumption);
+        assert!(resumed.expect("an answer").is_none(), "the session is gone");
+    }
+    // Only the leader watches over sessions that others hold.
+    let mut short = RawClient::connect(&*ensemble.address(1), 1000).expect("it serves");
+    short.call(&create("/short", b"", EPHEMERAL)).unwrap().ok().expect("nobody else makes it");
+    drop(short);
+    for index in 0..3 {
+        let mut other = ensemble.connect(index);
+        poll_until("it has expired", || (!is_there(&mut other, "/short")).then_some(()));
+    }
+    ensemble.assert_digests_agreed();
+}
+
+#[test]
+fn a_hung_leader_is_replaced_and_comes_back() {
+    let mut ensemble = Ensemble::new("hung", 3);
+    ensemble.add_line("ostler.silenceMaxMs=1000");
+    ensemble.start_all();
+    ensemble.wait_all_serving();
+    let hung = ensemble.leader();
+    made(&mut ensemble.connect(hung), "/before");
+    ensemble.signal(hung, Signal::STOP);
+    let others: Vec<_> = (0..3).filter(|index| *index != hung).collect();
+    let mut client = poll_until("the others serve", || {
+        let mut client = RawClient::connect(&*ensemble.address(others[0]), 30_000).ok()?;
+        client.set_io_timeout(Duration::from_secs(2)).ok()?;
+        client.call(&create("/after", b"", 0)).ok()?;
+        Some(client)
+    });
+    sync(&mut client).expect("there is a leader");
+    ensemble.signal(hung, Signal::CONT);
+    poll_until("it follows", || (ensemble.mode(hung)? == "follower").then_some(()));
+    let tree = ensemble.assert_same_everywhere();
+    assert!(tree.contains_key("/before") && tree.contains_key("/after"));
+    ensemble.assert_digests_agreed();
+}
+
+fn made(client: &mut RawClient, path: &str) {
+    client.call(&create(path, b"made", 0)).and_then(|reply| reply.ok()).expect(path);
+}
+
+fn set(client: &mut RawClient, path: &str, data: &[u8]) {
+    client.call(&set_data(path, data)).and_then(|reply| reply.ok()).expect(path);
+}
+
+fn is_there(client: &mut RawClient, path: &str) -> bool {
+    let reply = client.call(&get_data(path, false)).expect("the server reads");
+    assert!([ErrorCode::OK, ErrorCode::NO_NODE].contains(&reply.header.err));
+    reply.header.err == ErrorCode::OK
+}
+
+/// What the servers say they are, sorted.
+fn modes(ensemble: &Ensemble) -> Vec<String> {
+    let running = ensemble.running().into_iter();
+    let mut modes: Vec<_> = running.map(|index| ensemble.mode(index).expect("it serves")).collect();
+    modes.sort();
+    modes
+}
+
+/// Whether a text is in the logs of a server.
+fn holds(ensemble: &Ensemble, index: usize, text: &str) -> bool {
+    let files = fs::read_dir(ensemble.data_dir(index)).expect("the directory is there");
+    files.flatten().filter(|file| file.file_name().to_string_lossy().starts_with("log.")).any(
+        |file| {
+            // It may be removed just now.
+            let bytes = fs::read(file.path()).unwrap_or_default();
+            bytes.windows(text.len()).any(|window| window == text.as_bytes())
+        },
+    )
+}
