@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use ostler_disk::disk::Disk;
 use ostler_disk::storage::Storage;
+use ostler_disk::truncate::TruncateError;
 use ostler_node::replica::{EpochFile, Found, Input, LogOp};
 use ostler_wire::ids::Zxid;
 
@@ -88,10 +89,8 @@ impl<D: Disk + Clone> LogLoop<D> {
                 self.say(ReplicaMail::Input(Input::EpochWritten(file, epoch)));
             }
             LogOp::Truncate { zxid, reload } => {
-                self.storage.truncate(zxid).map_err(io::Error::other)?;
-                tracing::info!("what lies behind {zxid} was never committed: it is dropped");
-                let found = if reload { Some(self.reload()?) } else { None };
-                self.say(ReplicaMail::Input(Input::Truncated(found)));
+                let input = self.truncate(zxid, reload)?;
+                self.say(ReplicaMail::Input(input));
             }
             LogOp::Install(tree) => {
                 self.storage.install(&tree)?;
@@ -99,6 +98,20 @@ impl<D: Disk + Clone> LogLoop<D> {
             }
         }
         Ok(())
+    }
+
+    fn truncate(&mut self, zxid: Zxid, reload: bool) -> io::Result<Input> {
+        match self.storage.truncate(zxid) {
+            Ok(()) => {
+                tracing::info!("what lies behind {zxid} was never committed: it is dropped");
+                Ok(Input::Truncated(if reload { Some(self.reload()?) } else { None }))
+            }
+            Err(error @ TruncateError::Changing { .. }) => Err(io::Error::other(error)),
+            Err(error) => {
+                tracing::warn!("{error}: the leader is asked for a snapshot");
+                Ok(Input::TruncateFailed(self.reload()?))
+            }
+        }
     }
 
     fn reload(&mut self) -> io::Result<Found> {
