@@ -76,6 +76,31 @@ fn a_log_that_goes_beyond_the_leaders_is_cut_and_loaded_again() {
 }
 
 #[test]
+fn who_cannot_be_cut_gets_a_snapshot() {
+    for kept in [false, true] {
+        let mut world = three();
+        let mut client = open(&mut world, 2);
+        lose(&mut world, &mut client);
+        world.servers[2].disk.is_one_snapshot = true;
+        if !kept {
+            world.kill(2);
+        }
+        world.until_served_but(2);
+        world.heal();
+        if !kept {
+            world.start(2);
+        }
+        world.until_served();
+        let disk = &world.servers[2].disk;
+        assert_eq!((disk.truncations.len(), disk.installs), (0, 1));
+        assert!((0..3).all(|i| !exists_at(&world, i, "/lost")));
+        let mut other = open(&mut world, 2);
+        ok(&mut world, &mut other, &create("/after"));
+        world.assert_alike();
+    }
+}
+
+#[test]
 fn all_servers_are_killed_and_nothing_is_lost() {
     let mut world = three();
     let mut client = open(&mut world, 0);

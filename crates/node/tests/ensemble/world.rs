@@ -81,6 +81,8 @@ pub(crate) struct Disk {
     pub(crate) installs: usize,
     /// Cuts, and whether the tree was loaded again.
     pub(crate) truncations: Vec<(Zxid, bool)>,
+    /// Whether everything is in one snapshot, so that nothing can be cut.
+    pub(crate) is_one_snapshot: bool,
 }
 
 /// A client's connection.
@@ -135,6 +137,7 @@ impl World {
             epochs: (Epoch(0), Epoch(0)),
             installs: 0,
             truncations: Vec::new(),
+            is_one_snapshot: false,
         };
         let server =
             |_| Server { process: None, disk: disk.clone(), is_disk_held: false, is_deaf: false };
@@ -372,6 +375,10 @@ impl World {
                 }
                 assert!(disk.epochs.0 >= disk.epochs.1, "accepted before it is current");
                 self.replica_input(i, Input::EpochWritten(file, epoch));
+            }
+            LogOp::Truncate { .. } if disk.is_one_snapshot => {
+                let found = disk.found();
+                self.replica_input(i, Input::TruncateFailed(found));
             }
             LogOp::Truncate { zxid, reload } => {
                 disk.truncate(zxid, reload);
