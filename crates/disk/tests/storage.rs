@@ -16,6 +16,7 @@ use ostler_disk::disk::{Disk, create_directories};
 use ostler_disk::epochs::EpochError;
 use ostler_disk::log::LogOptions;
 use ostler_disk::memory_disk::{Faults, MemoryDisk, Survival};
+use ostler_disk::names;
 use ostler_disk::recover::{RecoverOptions, Recovered};
 use ostler_disk::snapshot::SnapshotOptions;
 use ostler_disk::storage::{Storage, StorageOptions};
@@ -80,6 +81,16 @@ impl Scene {
 
     fn last(&self) -> &Tree {
         self.trees.values().next_back().expect("the fresh one is always there")
+    }
+
+    /// Makes the newest snapshot a bad one, in one of three scenes, unless it is the only one.
+    fn spoil_a_snapshot(&self) {
+        let snapshots = names::snapshots(&self.disk, DIR.as_ref()).expect("nothing fails yet");
+        if let [_, .., newest] = &snapshots[..]
+            && self.seed % 3 == 1
+        {
+            self.disk.put(&newest.path, b"ZKSN?");
+        }
     }
 
     /// The directory as a new process finds it.
@@ -190,6 +201,7 @@ fn go_on(
 fn a_truncation_ends_history_at_its_target_wherever_the_power_fails() {
     for seed in 0..40 {
         let scene = Scene::draw(seed, 0);
+        scene.spoil_a_snapshot();
         let target = scene.pick(seed * 7919 + 3);
         let expected = &scene.trees[&target];
         crash_at_every_step(
@@ -312,7 +324,8 @@ fn sent_tree(scene: &Scene, draw: u64) -> Tree {
 fn an_installed_tree_takes_the_place_of_everything_wherever_the_power_fails() {
     for seed in 0..40 {
         let scene = Scene::draw(seed, usize::from(seed % 3 == 0));
-        let tree = sent_tree(&scene, seed * 104_729 + seed);
+        scene.spoil_a_snapshot();
+        let tree = sent_tree(&scene, seed * 7919 + seed / 6);
         let at = tree.last_zxid();
         // What may matter to others stays until the tree is there.
         let least = *scene.trees.range(..=at).next_back().expect("the fresh one").0;
