@@ -50,7 +50,8 @@ pub enum LeaderEffect {
     SendSnapshot(LinkId, Zxid),
     /// Send what is waiting, then close the link. It is not spoken of again.
     Close(LinkId, &'static str),
-    /// Bring the accepted epoch to disk; answered by [`Leader::accepted_epoch_written`].
+    /// Bring the accepted epoch to disk; answered by [`Leader::accepted_epoch_written`]. Also right
+    /// before the end of a reign, which does not wait for it.
     WriteAcceptedEpoch(Epoch),
     /// Bring the current epoch to disk; answered by [`Leader::current_epoch_written`].
     WriteCurrentEpoch(Epoch),
@@ -212,7 +213,7 @@ impl Leader {
             (PacketKind::Unknown(_), Stage::Synced) => Ok(()),
             _ => Err("the learner spoke out of turn"),
         };
-        if let Err(why) = result {
+        if let (Err(why), true) = (result, self.phase != Phase::Over) {
             self.drop_link(now, link, why, out);
         }
     }
@@ -379,6 +380,10 @@ impl Leader {
         if accepted > EPOCH_MAX {
             return Err("the learner has accepted an epoch that cannot be");
         }
+        if accepted > self.epoch && self.phase > Phase::Discovery && self.is_member(info.sid) {
+            self.make_way(now, accepted, out);
+            return Err("the learner has accepted a later epoch");
+        }
         // A server has one link; if it opens another one, the first is dead.
         let is_it = |(other, link): &(&LinkId, &Link)| {
             link.stage > Stage::Silent && link.sid == info.sid && **other != id
@@ -400,6 +405,26 @@ impl Leader {
             invite(id, link, self.epoch, out);
         }
         Ok(())
+    }
+
+    /// A member has accepted a later epoch, of a leader that came to nothing. It can follow nobody
+    /// but the leader of a still later one; so there has to be one.
+    // Java: such a server is left out until the next election.
+    fn make_way(&mut self, now: Time, accepted: Epoch, out: &mut Vec<LeaderEffect>) {
+        if self.ends_at.is_some() {
+            return;
+        }
+        // Whoever leads next hears of it from this server, if not from that one.
+        out.push(LeaderEffect::WriteAcceptedEpoch(accepted));
+        if self.phase == Phase::Broadcast {
+            self.hand_over(now, out);
+        } else {
+            self.give_up("a member has accepted a later epoch", out);
+        }
+    }
+
+    fn is_member(&self, sid: Sid) -> bool {
+        self.config.members.contains_key(&sid)
     }
 
     /// Ends the wait for accepted epochs if a quorum has spoken.

@@ -61,7 +61,9 @@ impl Intake {
         epoch: Epoch,
         out: &mut Vec<LearnerEffect>,
     ) -> Result<(), &'static str> {
-        let follows = |last: Zxid| zxid == last.next() || zxid.epoch() > last.epoch();
+        // Every epoch begins with 1, whatever there was of the one before.
+        let begins = |last: Zxid| zxid.epoch() > last.epoch() && zxid.counter() == 1;
+        let follows = |last: Zxid| zxid == last.next() || begins(last);
         let held = self.from_snapshot && zxid <= self.base;
         let in_order = match self.proposed {
             Some(last) => follows(last),

@@ -94,7 +94,12 @@ impl Net {
         its.map(|(id, _)| *id).collect()
     }
 
+    /// All links between two servers, closed by one of them or not.
     pub(crate) fn links_between(&self, a: Sid, b: Sid) -> Vec<LinkId> {
-        self.links_of(a).into_iter().filter(|id| self.links[id].other(a) == b).collect()
+        let theirs = self
+            .links
+            .iter()
+            .filter(|(_, link)| [(a, b), (b, a)].contains(&(link.learner, link.leader)));
+        theirs.map(|(id, _)| *id).collect()
     }
 }

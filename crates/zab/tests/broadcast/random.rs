@@ -95,7 +95,7 @@ fn all_serve(world: &World) -> bool {
 
 fn disturb(world: &mut World, dice: &mut Dice, members: &[Sid]) {
     let (a, b) = (*dice.pick(members), *dice.pick(members));
-    match dice.between(0, 13) {
+    match dice.between(0, 16) {
         0 | 1 if world.servers[&a].is_up() => world.crash(a),
         0..=4 if !world.servers[&a].is_up() => {
             let tail = *dice.pick(&[0, 1, 3, 100]);
@@ -118,7 +118,21 @@ fn disturb(world: &mut World, dice: &mut Dice, members: &[Sid]) {
                 }
             }
         }
-        12 => {
+        12 | 13 => {
+            // A few that hear each other, and not the others.
+            let part: Vec<bool> = members.iter().map(|_| dice.one_in(2)).collect();
+            let silent = dice.one_in(3);
+            for (index, a) in members.iter().enumerate() {
+                for (other, b) in members[..index].iter().enumerate() {
+                    match (part[index] == part[other], silent) {
+                        (true, _) => world.heal(*a, *b),
+                        (false, true) => world.silence(*a, *b),
+                        (false, false) => world.cut(*a, *b),
+                    }
+                }
+            }
+        }
+        14 => {
             // A snapshot of what is committed and on disk.
             let server = world.server(a);
             let count = server.delivered.min(server.disk.txns.len());

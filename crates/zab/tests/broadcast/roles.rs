@@ -139,6 +139,7 @@ impl World {
 
     fn established(&mut self, sid: Sid, epoch: Epoch) {
         self.note(sid, &format!("is established in epoch {}", epoch.0));
+        assert_eq!(self.servers[&sid].disk.current, epoch, "{sid}: not its epoch yet");
         let txns = self.servers[&sid].txns.clone();
         self.checks.established(sid, epoch, &txns);
         if let Some((last, _)) = txns.last() {

@@ -227,14 +227,11 @@ impl World {
 
     pub(crate) fn heal(&mut self, a: Sid, b: Sid) {
         self.net.set_path(a, b, Path::Open);
-        let ids: Vec<LinkId> = self.net.links.keys().copied().collect();
-        for id in ids {
+        for id in self.net.links_between(a, b) {
             let link = self.net.links.get_mut(&id).expect("a link");
-            if [(a, b), (b, a)].contains(&(link.learner, link.leader)) {
-                // At once, so that nothing overtakes them that was sent later.
-                for (to_leader, cargo) in std::mem::take(&mut link.held) {
-                    self.arrives(id, to_leader, cargo);
-                }
+            // At once, so that nothing overtakes them that was sent later.
+            for (to_leader, cargo) in std::mem::take(&mut link.held) {
+                self.arrives(id, to_leader, cargo);
             }
         }
         self.elections_meet(a, b);
