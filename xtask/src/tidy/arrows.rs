@@ -20,7 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ostler-client", &["ostler-wire"]),
     ("ostler-server", &["ostler-wire", "ostler-tree", "ostler-zab", "ostler-node", "ostler-disk"]),
     ("ostler-cli", &["ostler-wire", "ostler-disk", "ostler-client", "ostler-server"]),
-    ("ostler-sim", &["ostler-wire", "ostler-tree", "ostler-node", "ostler-disk", "ostler-client"]),
+    ("ostler-sim", &["ostler-wire", "ostler-tree", "ostler-zab", "ostler-node", "ostler-disk"]),
     ("xtask", &[]),
 ];
 

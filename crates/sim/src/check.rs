@@ -1,0 +1,394 @@
+//! Whether what clients were told is right, once a run is over.
+//!
+//! The witness says what was committed: each record names the session and the number of its
+//! request. The model does the same requests in the same order. Then
+//!
+//! - every committed tree equals the model;
+//! - every answer equals what the model says at the answer's zxid, so nothing acknowledged is lost
+//!   and nothing is done twice;
+//! - on each connection answers come in the order of requests, and zxids never go back, not even
+//!   from one connection of a client to its next;
+//! - each event is told exactly once, to those who waited, before any answer that could show it;
+//! - a write that was sent when another had been acknowledged comes after it;
+//! - sessions do not expire before their time.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use ostler_node::clock::Span;
+use ostler_tree::Tree;
+use ostler_wire::acl::{Acl, Id};
+use ostler_wire::error::ErrorCode;
+use ostler_wire::ids::{SessionId, Xid, Zxid};
+use ostler_wire::reply::EventType;
+use ostler_wire::request::Request;
+use ostler_wire::txn::{Txn, TxnHeader, TxnRecord};
+
+use crate::answer::{Answer, Frame};
+use crate::client::{Asked, Client, Talk};
+use crate::model::{Change, Model, Moment, Watches};
+use crate::witness::Witness;
+
+/// What is checked.
+pub(crate) struct History<'h> {
+    pub(crate) witness: &'h Witness,
+    pub(crate) clients: &'h [Client],
+    /// The last transaction when everybody who lasted had been told of it.
+    pub(crate) quiet: Zxid,
+    /// Whether there were no faults at all.
+    pub(crate) is_calm: bool,
+    pub(crate) drift_ppm: u64,
+}
+
+/// The world after a transaction.
+struct Step {
+    zxid: Zxid,
+    model: Model,
+    changes: Vec<Change>,
+    /// What its request is answered.
+    outcome: Result<Answer, ErrorCode>,
+    header: Option<TxnHeader>,
+}
+
+impl History<'_> {
+    pub(crate) fn check(&self) {
+        let steps = self.replay();
+        for (entry, step) in self.witness.committed.iter().zip(&steps[1..]) {
+            same(&entry.tree, &step.model);
+        }
+        for talk in self.talks() {
+            check_session(talk);
+            self.check_talk(talk, &steps);
+        }
+        self.check_order();
+        self.check_expiry(&steps);
+    }
+
+    fn talks(&self) -> impl Iterator<Item = &Talk> {
+        self.clients.iter().flat_map(|client| &client.talks)
+    }
+
+    /// Does on the model what was committed.
+    fn replay(&self) -> Vec<Step> {
+        let mut asked: BTreeMap<Xid, (SessionId, &Request<'_>)> = BTreeMap::new();
+        for talk in self.talks() {
+            let session = session_of(talk);
+            asked.extend(talk.asked.iter().map(|asked| (asked.xid, (session, &asked.request))));
+        }
+        let moved = self.moved();
+        let first = Step {
+            zxid: Zxid::ZERO,
+            model: Model::fresh(),
+            changes: Vec::new(),
+            outcome: Ok(Answer::Empty),
+            header: None,
+        };
+        let mut steps = vec![first];
+        for entry in &self.witness.committed {
+            let TxnRecord { header, txn, .. } = TxnRecord::decode(&entry.body).expect("a record");
+            let mut model = steps.last().expect("at least the first").model.clone();
+            let mut changes = Vec::new();
+            let request = match &txn {
+                Txn::CreateSession { .. } | Txn::CloseSession { .. } => None,
+                // Removed, since nothing is done twice.
+                _ => {
+                    let (session, request) =
+                        asked.remove(&header.cxid).expect("a request that was sent, once");
+                    assert_eq!(session, header.session, "the session of {:?}", header.cxid);
+                    Some(request)
+                }
+            };
+            let is_moved = moved.contains(&header.session);
+            let outcome = apply(&mut model, &header, &txn, (request, is_moved), &mut changes);
+            steps.push(Step { zxid: header.zxid, model, changes, outcome, header: Some(header) });
+        }
+        steps
+    }
+
+    /// Sessions that were on more than one connection.
+    fn moved(&self) -> BTreeSet<SessionId> {
+        let mut seen = BTreeSet::new();
+        let mut moved = BTreeSet::new();
+        for talk in self.talks() {
+            let session = session_of(talk);
+            let wanted = talk.wanted;
+            if !seen.insert(session) || wanted != SessionId::NONE {
+                moved.extend([session, wanted]);
+            }
+        }
+        moved
+    }
+
+    /// What one connection was told, from its first frame to its last.
+    fn check_talk(&self, talk: &Talk, steps: &[Step]) {
+        let mut hearing = Hearing {
+            steps,
+            session: SessionId::NONE,
+            at: 0,
+            zxid: Zxid::ZERO,
+            answered: Zxid::ZERO,
+            watches: Watches::default(),
+            expected: VecDeque::new(),
+            caught_up: Vec::new(),
+        };
+        let mut asked = talk.asked.iter();
+        for (_, frame) in &talk.frames {
+            match frame {
+                Frame::Connected(response) => {
+                    hearing.session = response.session;
+                    hearing.zxid = talk.seen;
+                }
+                Frame::Event { zxid, event_type, path } => {
+                    hearing.event(*zxid, *event_type, path);
+                }
+                Frame::Reply { zxid, outcome, .. } => {
+                    let asked = asked.next().expect("one answer for each request");
+                    hearing.reply(asked, *zxid, outcome);
+                }
+            }
+        }
+        if talk.lasted {
+            hearing.go_to(self.quiet);
+            assert!(hearing.expected.is_empty(), "never told: {:?}", hearing.expected);
+        }
+    }
+
+    /// Writes that followed each other in real time do so in history.
+    fn check_order(&self) {
+        let mut sent = Vec::new();
+        let mut acknowledged = Vec::new();
+        for talk in self.talks() {
+            let replies = talk.frames.iter().filter_map(|(at, frame)| match frame {
+                Frame::Reply { zxid, .. } => Some((*at, *zxid)),
+                _ => None,
+            });
+            for (asked, (at, zxid)) in talk.asked.iter().zip(replies) {
+                if is_write(&asked.request) {
+                    sent.push((asked.sent_at, zxid, asked.xid));
+                    acknowledged.push((at, zxid, asked.xid));
+                }
+            }
+        }
+        sent.sort_unstable();
+        acknowledged.sort_unstable();
+        let mut before = acknowledged.into_iter().peekable();
+        let mut greatest = Zxid::ZERO;
+        for (sent_at, zxid, xid) in sent {
+            while let Some((_, acknowledged, _)) = before.next_if(|(at, ..)| *at < sent_at) {
+                greatest = greatest.max(acknowledged);
+            }
+            assert!(
+                zxid > greatest,
+                "{xid:?} got {zxid} though {greatest} was acknowledged before it was sent"
+            );
+        }
+    }
+
+    /// A session that came to a server has its whole timeout before it.
+    fn check_expiry(&self, steps: &[Step]) {
+        for (entry, step) in self.witness.committed.iter().zip(&steps[1..]) {
+            let header = step.header.expect("every step but the first has one");
+            let before = &steps[self.witness.index(header.zxid) - 1].model;
+            let ends = before.sessions.contains(&header.session)
+                && !step.model.sessions.contains(&header.session);
+            if !ends || header.cxid != Xid(0) {
+                continue;
+            }
+            let ended_at = entry.proposed_at;
+            for talk in self.talks().filter(|talk| session_of(talk) == header.session) {
+                let (session, began_at) = (header.session, talk.began_at);
+                let timeout = u64::try_from(talk.timeout_ms).expect("positive") * 1_000;
+                let least = Span(timeout - timeout * 2 * self.drift_ppm / 1_000_000);
+                assert!(
+                    ended_at <= began_at || ended_at >= began_at + least,
+                    "{session} expires at {ended_at:?}, asked for at {began_at:?}"
+                );
+                let is_held = talk.ended_at.is_none_or(|at| at > ended_at);
+                let is_settled = began_at + Span(timeout / 2) < ended_at;
+                assert!(
+                    !(self.is_calm && is_held && is_settled),
+                    "{session} expires while its client is there"
+                );
+            }
+        }
+    }
+}
+
+/// Does one transaction on the model; says what its request is answered.
+fn apply(
+    model: &mut Model,
+    header: &TxnHeader,
+    txn: &Txn<'_>,
+    (request, is_moved): (Option<&Request<'_>>, bool),
+    changes: &mut Vec<Change>,
+) -> Result<Answer, ErrorCode> {
+    let at = Moment { zxid: header.zxid, time: header.time, session: header.session };
+    match txn {
+        Txn::CreateSession { .. } => {
+            assert!(model.sessions.insert(header.session), "{} is new", header.session);
+            Ok(Answer::Empty)
+        }
+        Txn::CloseSession { paths } => {
+            let paths = paths.iter().flatten().map(|path| path.to_string());
+            let paths: Vec<String> = paths.collect();
+            if model.sessions.contains(&header.session) {
+                model.close(at, &paths, changes);
+            } else {
+                // Java: PrepRequestProcessor asks nobody whether the session is there.
+                assert!(paths.is_empty() && header.cxid != Xid(0), "{} ends again", header.session);
+            }
+            Ok(Answer::Empty)
+        }
+        Txn::Error(ErrorCode::SESSION_EXPIRED) => {
+            assert!(!model.sessions.contains(&header.session), "{} lives", header.session);
+            Err(ErrorCode::SESSION_EXPIRED)
+        }
+        Txn::Error(ErrorCode::SESSION_MOVED) => {
+            assert!(is_moved, "{} was never elsewhere", header.session);
+            Err(ErrorCode::SESSION_MOVED)
+        }
+        txn => {
+            assert!(model.sessions.contains(&header.session), "{} lives", header.session);
+            let request = request.expect("only sessions begin and end without a request");
+            let outcome = model.write(at, request, changes);
+            let refused = if let Txn::Error(code) = txn { Some(*code) } else { None };
+            assert_eq!(outcome.as_ref().err().copied(), refused, "{request:?}");
+            outcome
+        }
+    }
+}
+
+fn session_of(talk: &Talk) -> SessionId {
+    match talk.frames.first() {
+        Some((_, Frame::Connected(response))) => response.session,
+        _ => SessionId::NONE,
+    }
+}
+
+fn is_write(request: &Request<'_>) -> bool {
+    matches!(
+        request,
+        Request::Create(_)
+            | Request::Create2(_)
+            | Request::CreateContainer(_)
+            | Request::Delete { .. }
+            | Request::SetData { .. }
+            | Request::SetAcl { .. }
+            | Request::Multi(_)
+            | Request::CloseSession
+    )
+}
+
+fn same(tree: &Tree, model: &Model) {
+    let mut walk = tree.walk();
+    let mut count = 0;
+    while let Some((path, znode)) = walk.next() {
+        count += 1;
+        let path = if path.is_empty() { "/" } else { path };
+        if path == "/zookeeper/config" {
+            continue;
+        }
+        let node =
+            model.nodes.get(path).unwrap_or_else(|| panic!("{path} at {}", tree.last_zxid()));
+        assert_eq!(znode.stat(), model.stat(path), "{path} at {}", tree.last_zxid());
+        assert_eq!(znode.data(), node.data.as_deref(), "{path} at {}", tree.last_zxid());
+        let acl = [Acl { perms: node.perms, id: Id::new("world", "anyone") }];
+        assert_eq!(tree.acl(znode.acl_id()), acl, "{path} at {}", tree.last_zxid());
+    }
+    assert_eq!(count, model.nodes.len(), "at {}", tree.last_zxid());
+    let sessions: BTreeSet<SessionId> = tree.sessions().map(|(session, _)| session).collect();
+    assert_eq!(sessions, model.sessions, "at {}", tree.last_zxid());
+}
+
+/// Nobody gets another session than the one that was asked for.
+fn check_session(talk: &Talk) {
+    if let Some((_, Frame::Connected(response))) = talk.frames.first()
+        && response.session != SessionId::NONE
+    {
+        assert!(talk.wanted == SessionId::NONE || talk.wanted == response.session);
+        assert_eq!(response.timeout_ms, talk.timeout_ms);
+    }
+}
+
+/// How far a connection has come, and what it must be told next.
+struct Hearing<'h> {
+    steps: &'h [Step],
+    session: SessionId,
+    /// The step that it has come to.
+    at: usize,
+    /// The greatest zxid that it was told.
+    zxid: Zxid,
+    /// The zxid of the last answer.
+    answered: Zxid,
+    watches: Watches,
+    expected: VecDeque<(Zxid, EventType, String)>,
+    /// Events without a zxid that came since the last answer.
+    caught_up: Vec<(EventType, String)>,
+}
+
+impl Hearing<'_> {
+    fn event(&mut self, zxid: Zxid, event_type: EventType, path: &str) {
+        if zxid == Zxid::NONE {
+            return self.caught_up.push((event_type, path.to_owned()));
+        }
+        while self.expected.is_empty() && self.next_zxid().is_some_and(|next| next <= zxid) {
+            self.go_on();
+        }
+        self.zxid = self.zxid.max(zxid);
+        let heard = (zxid, event_type, path.to_owned());
+        assert_eq!(self.expected.pop_front(), Some(heard), "each event once, in order");
+    }
+
+    fn reply(&mut self, asked: &Asked, zxid: Zxid, outcome: &Result<Answer, ErrorCode>) {
+        let Asked { xid, request, .. } = asked;
+        assert!(zxid >= self.zxid, "{xid:?} at {zxid} after {}", self.zxid);
+        self.go_to(zxid);
+        self.zxid = zxid;
+        assert!(self.expected.is_empty(), "{:?} comes before {xid:?}", self.expected);
+        let step = &self.steps[self.at];
+        let expected = if is_write(request) {
+            assert!(zxid > self.answered, "a read before {xid:?} saw it");
+            assert_eq!(step.zxid, zxid, "{request:?} was acknowledged but is not there");
+            let header = step.header.expect("every step but the first has one");
+            let is_own_end = *request == Request::CloseSession && header.session == self.session;
+            assert!(header.cxid == *xid || is_own_end, "the transaction of {request:?}");
+            step.outcome.clone()
+        } else if let Some(answer) = self.watches.request(request) {
+            answer
+        } else {
+            step.model.read(request, self.session)
+        };
+        assert_eq!(*outcome, expected, "{xid:?} at {zxid}: {request:?}");
+        self.answered = zxid;
+        let caught_up = std::mem::take(&mut self.caught_up);
+        let missed = match request {
+            Request::SetWatches(lists) | Request::SetWatches2(lists) => {
+                self.watches.catch_up(&step.model, lists)
+            }
+            _ => Vec::new(),
+        };
+        assert_eq!(caught_up, missed, "{xid:?} at {zxid}: {request:?}");
+        self.watches.register(request, outcome.as_ref().map(|_| ()).map_err(|code| *code));
+    }
+
+    fn next_zxid(&self) -> Option<Zxid> {
+        self.steps.get(self.at + 1).map(|step| step.zxid)
+    }
+
+    fn go_to(&mut self, zxid: Zxid) {
+        while self.next_zxid().is_some_and(|next| next <= zxid) {
+            self.go_on();
+        }
+    }
+
+    /// One transaction further.
+    fn go_on(&mut self) {
+        self.at += 1;
+        let step = &self.steps[self.at];
+        let mut events = Vec::new();
+        for change in &step.changes {
+            self.watches.fire(change, &mut events);
+        }
+        let at = step.zxid;
+        self.expected.extend(events.into_iter().map(|(event_type, path)| (at, event_type, path)));
+    }
+}
