@@ -51,6 +51,11 @@ pub struct Settings {
     pub drop_stale: bool,
     /// How many sessions may be opened in a while.
     pub connection_throttle: ThrottleSettings,
+    /// `localSessionsEnabled`: in an ensemble, sessions of which only their server knows.
+    pub local_sessions: bool,
+    /// `localSessionsUpgradingEnabled`: such a session becomes one that all know of when it makes an
+    /// ephemeral; otherwise it may make none.
+    pub local_sessions_upgrading: bool,
     /// `commitLogCount`: transactions that a member of an ensemble keeps for learners that lack
     /// them. More are kept while they are small.
     pub history_count: usize,
@@ -164,6 +169,8 @@ impl Default for Settings {
             throttled_op_wait_ms: 0,
             drop_stale: false,
             connection_throttle: ThrottleSettings::default(),
+            local_sessions: false,
+            local_sessions_upgrading: false,
             history_count: 500,
         }
     }

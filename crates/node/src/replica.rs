@@ -15,7 +15,7 @@
 //!
 //! Reading order: `pipeline` (from head to feed), `requests` with `prepare`, `quota`, `sessions`,
 //! `answers` and `reaper` (ordering them, alone or as a leader), `snapshots`; then `ensemble` (from
-//! role to role), `leading` with `owners`, `learning` with `forwarding`.
+//! role to role), `leading` with `owners`, `learning` with `forwarding`, `local_sessions`.
 
 mod answers;
 mod connection_throttle;
@@ -23,6 +23,7 @@ mod ensemble;
 mod forwarding;
 mod leading;
 mod learning;
+mod local_sessions;
 mod owners;
 mod pipeline;
 mod prepare;
@@ -54,6 +55,7 @@ use crate::rng::Rng;
 use crate::status::{Mode, ReplicaReport};
 use connection_throttle::{Asks, ConnectionThrottle};
 use ensemble::Ensemble;
+use local_sessions::LocalSessions;
 use pipeline::Pipeline;
 pub use quota::Excess;
 use quota::QuotaWarnings;
@@ -190,6 +192,7 @@ pub struct Replica {
     reaper: Reaper,
     quota_warnings: QuotaWarnings,
     rng: Rng,
+    expired_sessions: u64,
     /// The roles of a member of an ensemble; none for a server that is alone.
     ensemble: Option<Box<Ensemble>>,
 }
@@ -229,6 +232,7 @@ impl Replica {
             reaper,
             quota_warnings: QuotaWarnings::default(),
             rng,
+            expired_sessions: 0,
             ensemble: None,
         }
     }
@@ -258,7 +262,12 @@ impl Replica {
         fill_history(&mut kept, history, replica.pipeline.head.last_zxid());
         replica.pipeline.history = Some(kept);
         replica.sessions.clear();
-        replica.ensemble = Some(Box::new(Ensemble::new(zab, config, epochs, may_vote)));
+        let settings = &replica.settings;
+        let local = settings
+            .local_sessions
+            .then(|| LocalSessions::new(settings.tick_time_ms, settings.server_id, at.wall));
+        let ensemble = Ensemble::new(zab, config, epochs, may_vote, local);
+        replica.ensemble = Some(Box::new(ensemble));
         replica.pipeline.publish_now(vec![Notice::Service(Service::Down)], out);
         replica.drive(at, out);
         replica
@@ -310,6 +319,7 @@ impl Replica {
             expiry: self.sessions.report(at),
             in_flight: self.pipeline.in_flight_count(),
             commits: self.pipeline.commits(),
+            expired_sessions: self.expired_sessions,
             mode: self.ensemble.as_ref().map_or(Mode::Standalone, |ensemble| ensemble.mode()),
             ensemble: self.ensemble.as_ref().map(|ensemble| ensemble.report()),
         }
@@ -328,6 +338,9 @@ impl Replica {
             ToReplica::Request(request) => self.request(at, request, out),
             ToReplica::Touch(touches) => {
                 for touch in touches {
+                    if self.touch_local(touch.at, touch.session, touch.timeout_ms) {
+                        continue;
+                    }
                     match self.learning_mut() {
                         Some(learning) => {
                             learning.forwarding.touch(touch.session, touch.timeout_ms);

@@ -220,6 +220,8 @@ pub struct ReplicaReport {
     pub in_flight: usize,
     /// Transactions committed since start.
     pub commits: u64,
+    /// Sessions that this server has ended since their time had come.
+    pub expired_sessions: u64,
     /// As what it serves.
     pub mode: Mode,
     /// What only a member of an ensemble has.
@@ -260,8 +262,33 @@ pub struct EnsembleReport {
     pub pending_syncs: usize,
     /// Of the transactions that the leader has proposed, as they are logged; none elsewhere.
     pub proposals: Sizes,
+    /// What it has counted since it began.
+    pub metrics: EnsembleMetrics,
     /// When it began to serve as what it is now: ms on the monotonic clock. 0 if it does not serve.
     pub serving_since_ms: u64,
     /// The configuration as a text.
     pub config: String,
+}
+
+/// What a member of an ensemble has counted, in all its roles. Nothing sets it back.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EnsembleMetrics {
+    /// How often it began to look for a leader.
+    pub searches: u64,
+    /// Transactions proposed as a leader.
+    pub proposals: u64,
+    /// Transactions committed as a leader.
+    pub commits: u64,
+    /// Learners that got what they lacked, or were told what they had too much.
+    pub diffs_sent: u64,
+    /// Learners that got a snapshot.
+    pub snapshots_sent: u64,
+    /// Sessions about which learners asked.
+    pub revalidations: u64,
+    /// Proposals that came when it followed and served.
+    pub proposals_received: u64,
+    /// Commits that came when it served as a learner.
+    pub commits_received: u64,
+    /// Transactions after which its tree was not the leader's.
+    pub digest_mismatches: u64,
 }

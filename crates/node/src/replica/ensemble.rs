@@ -32,12 +32,13 @@ use ostler_zab::settings::ZabSettings;
 
 use super::leading::Leading;
 use super::learning::Learning;
+use super::local_sessions::LocalSessions;
 use super::pipeline::InFlight;
 use super::{Effect, EpochFile, Input, LogOp, Replica};
 use crate::clock::{Clock, Span, Time};
 use crate::limits::{EARLY_LINKS_MAX, EARLY_PACKETS_MAX};
 use crate::messages::{Notice, Service};
-use crate::status::{EnsembleReport, Mode, Sizes};
+use crate::status::{EnsembleMetrics, EnsembleReport, Mode, Sizes};
 
 /// What a member has besides what every server has.
 #[derive(Debug)]
@@ -61,6 +62,9 @@ pub(super) struct Ensemble {
     /// Learners that are connected, and whether they are being disconnected.
     pub(super) links: BTreeMap<LinkId, LinkState>,
     pub(super) digests_differ: bool,
+    /// Sessions of which only this server knows, if such are made here.
+    pub(super) local: Option<LocalSessions>,
+    pub(super) metrics: EnsembleMetrics,
     /// The epoch whose leader demanded a cut that could not be made, until there is a snapshot.
     pub(super) needs_snapshot_of: Option<Epoch>,
     /// Whether it is not to look for a leader any more.
@@ -114,6 +118,7 @@ impl Ensemble {
         config: Arc<QuorumConfig>,
         (accepted_epoch, current_epoch): (Epoch, Epoch),
         may_vote: bool,
+        local: Option<LocalSessions>,
     ) -> Self {
         Self {
             election: Election::new(Arc::clone(&zab), Arc::clone(&config)),
@@ -129,6 +134,8 @@ impl Ensemble {
             log_duties: LogDuties::default(),
             links: BTreeMap::new(),
             digests_differ: false,
+            local,
+            metrics: EnsembleMetrics::default(),
             needs_snapshot_of: None,
             retires: false,
             vain_roles: 0,
@@ -160,6 +167,7 @@ impl Ensemble {
             learners: Vec::new(),
             pending_syncs: 0,
             proposals: Sizes::default(),
+            metrics: self.metrics,
             serving_since_ms: self.serving_since.millis(),
             config: self.config.text(),
         };
@@ -186,7 +194,9 @@ impl Ensemble {
         let election = self.election.next_deadline().filter(|_| !is_over);
         let rests = matches!(self.role, Role::Settling) && self.is_done_with_log();
         let rested = rests.then_some(self.rests_until);
-        [role, election, self.held_until, rested].into_iter().flatten().min()
+        let is_up = self.service == Service::Up;
+        let local = self.local.as_ref().filter(|_| is_up).and_then(LocalSessions::next_deadline);
+        [role, election, self.held_until, rested, local].into_iter().flatten().min()
     }
 
     /// What follows from a step that is being published, besides its publication.
@@ -261,8 +271,7 @@ impl Replica {
         loop {
             let is_synced = self.pipeline.is_synced();
             let member = self.member();
-            let is_settled =
-                is_synced && member.is_done_with_log() && at.now >= member.rests_until;
+            let is_settled = is_synced && member.is_done_with_log() && at.now >= member.rests_until;
             match &mut member.role {
                 Role::Settling if is_settled => self.look(at, out),
                 Role::Leading(leading) => {
@@ -283,6 +292,10 @@ impl Replica {
             self.order_what_is_due(at, out);
         }
         let Some(member) = &mut self.ensemble else { return };
+        if member.service == Service::Up {
+            self.end_local_sessions(at, out);
+        }
+        let member = self.member();
         let is_due = |deadline: Option<Time>| deadline.is_some_and(|deadline| deadline <= at.now);
         match &mut member.role {
             Role::Leading(leading) if is_due(Some(leading.next_deadline())) => {
@@ -335,6 +348,7 @@ impl Replica {
         let member = self.member();
         let current_epoch = member.current_epoch;
         member.role = Role::Looking;
+        member.metrics.searches += 1;
         self.elect(at, out, |election, to| election.look(at.now, last, current_epoch, to));
     }
 
@@ -463,6 +477,9 @@ impl Replica {
         }
         if has_changed {
             member.serving_since = if service == Service::Up { at.now } else { Time::default() };
+        }
+        if let (true, Service::Up, Some(local)) = (has_changed, service, &mut member.local) {
+            local.renew_all(at.now);
         }
         member.service = service;
         let mut notices = if has_changed { vec![Notice::Service(service)] } else { Vec::new() };

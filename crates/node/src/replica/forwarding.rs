@@ -11,6 +11,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec;
 use alloc::vec::Vec;
 
 use foldhash::fast::FixedState;
@@ -30,8 +31,8 @@ pub(super) struct Forwarding {
     lines: HashMap<SessionId, VecDeque<Waiting>, FixedState>,
     /// The sessions of the syncs that the leader has, oldest first.
     syncs: VecDeque<SessionId>,
-    /// Sessions that are being opened: for whom, and with which timeout.
-    opens: BTreeMap<SessionId, (ConnRef, i32)>,
+    /// Sessions that are being opened, and for whom.
+    opens: BTreeMap<SessionId, ConnRef>,
     /// Sessions that their clients want back, oldest first.
     resumes: VecDeque<Resume>,
     /// Signs of life that the leader has not heard of, with the timeouts.
@@ -49,6 +50,8 @@ pub(super) struct Resume {
 #[derive(Debug)]
 struct Waiting {
     asked: Asked,
+    /// The error that the client is told in place of the leader's.
+    instead: Option<ErrorCode>,
     state: State,
 }
 
@@ -62,18 +65,26 @@ enum State {
     Proposed,
     /// Answered, but something before it is not.
     Answered(Reply),
+    /// The same, and its session is over then.
+    Ended(Reply),
 }
 
 impl Forwarding {
-    /// Notes a write that is being sent to the leader.
-    pub(super) fn forwarded(&mut self, session: SessionId, asked: Asked) {
-        self.line_up(session, Waiting { asked, state: State::Forwarded });
+    /// Notes a write that is being sent to the leader. If it comes back as an error, its client is
+    /// told the error `instead`, if there is one.
+    pub(super) fn forwarded(
+        &mut self,
+        session: SessionId,
+        asked: Asked,
+        instead: Option<ErrorCode>,
+    ) {
+        self.line_up(session, Waiting { asked, instead, state: State::Forwarded });
     }
 
     /// Notes a sync that is being sent to the leader.
     pub(super) fn syncing(&mut self, session: SessionId, asked: Asked, path: Option<Box<str>>) {
         self.syncs.push_back(session);
-        self.line_up(session, Waiting { asked, state: State::Syncing(path) });
+        self.line_up(session, Waiting { asked, instead: None, state: State::Syncing(path) });
     }
 
     /// Notes an answer that needs no leader; it is returned at once if nothing is before it.
@@ -86,15 +97,30 @@ impl Forwarding {
         if !self.lines.contains_key(&session) {
             return Some(Notice::Reply(reply));
         }
-        self.line_up(session, Waiting { asked, state: State::Answered(reply) });
+        self.line_up(session, Waiting { asked, instead: None, state: State::Answered(reply) });
         None
+    }
+
+    /// Notes the last answer of a session that ends here; what is to be told at once is returned.
+    pub(super) fn end_in_turn(
+        &mut self,
+        session: SessionId,
+        asked: Asked,
+        reply: Reply,
+    ) -> Vec<Notice> {
+        if !self.lines.contains_key(&session) {
+            return vec![Notice::Reply(reply), Notice::Ended(session)];
+        }
+        self.line_up(session, Waiting { asked, instead: None, state: State::Ended(reply) });
+        Vec::new()
     }
 
     fn line_up(&mut self, session: SessionId, waiting: Waiting) {
         self.lines.entry(session).or_default().push_back(waiting);
     }
 
-    /// Who asked for the transaction that has come, if it was a client of this server.
+    /// Who asked for the transaction that has come, if it was a client of this server, and the
+    /// error that it is to be told in place of another.
     ///
     /// A client that went on elsewhere may have begun to count anew there: what it asked here is
     /// not answered by what it asked there.
@@ -104,7 +130,7 @@ impl Forwarding {
         session: SessionId,
         cxid: Xid,
         txn: &Txn<'_>,
-    ) -> Option<Asked> {
+    ) -> Option<(Asked, Option<ErrorCode>)> {
         let line = self.lines.get_mut(&session)?;
         let is_write = |waiting: &&mut Waiting| matches!(waiting.state, State::Forwarded);
         let oldest = line.iter_mut().find(is_write)?;
@@ -112,7 +138,7 @@ impl Forwarding {
             return None;
         }
         oldest.state = State::Proposed;
-        Some(oldest.asked)
+        Some((oldest.asked, oldest.instead))
     }
 
     /// The oldest write of a session that had come back is answered, as it was committed with
@@ -143,11 +169,18 @@ impl Forwarding {
 
     fn answer_ready(&mut self, session: SessionId, zxid: Zxid, told: &mut Vec<Notice>) {
         let Some(line) = self.lines.get_mut(&session) else { return };
-        let is_ready = |waiting: &mut Waiting| matches!(waiting.state, State::Answered(_));
+        let is_ready =
+            |waiting: &mut Waiting| matches!(waiting.state, State::Answered(_) | State::Ended(_));
         while let Some(ready) = line.pop_front_if(is_ready) {
-            let State::Answered(reply) = ready.state else { unreachable!("it was looked at") };
+            let ends = matches!(ready.state, State::Ended(_));
+            let (State::Answered(reply) | State::Ended(reply)) = ready.state else {
+                unreachable!("it was looked at")
+            };
             // The client has heard of what came meanwhile.
             told.push(Notice::Reply(Reply { zxid: reply.zxid.max(zxid), ..reply }));
+            if ends {
+                told.push(Notice::Ended(session));
+            }
         }
         if line.is_empty() {
             self.lines.remove(&session);
@@ -155,12 +188,12 @@ impl Forwarding {
     }
 
     /// Notes a session that the leader is asked to open.
-    pub(super) fn opening(&mut self, session: SessionId, from: ConnRef, timeout_ms: i32) {
-        self.opens.insert(session, (from, timeout_ms));
+    pub(super) fn opening(&mut self, session: SessionId, from: ConnRef) {
+        self.opens.insert(session, from);
     }
 
     /// Who waits for a session that was opened.
-    pub(super) fn opened(&mut self, session: SessionId) -> Option<(ConnRef, i32)> {
+    pub(super) fn opened(&mut self, session: SessionId) -> Option<ConnRef> {
         self.opens.remove(&session)
     }
 
@@ -193,7 +226,7 @@ impl Forwarding {
         let lines = self.lines.into_values().flatten();
         let unanswered = lines.filter(|waiting| !matches!(waiting.state, State::Proposed));
         let mut told: Vec<Notice> = unanswered.map(|waiting| waiting.asked.dropped()).collect();
-        let opens = self.opens.into_values().map(|(from, _)| from);
+        let opens = self.opens.into_values();
         let resumes = self.resumes.into_iter().map(|resume| resume.from);
         told.extend(opens.chain(resumes).map(|to| Notice::TurnedAway { to }));
         told

@@ -15,7 +15,7 @@ use ostler_wire::error::ErrorCode;
 use ostler_wire::ids::{Epoch, SessionId, Xid, Zxid};
 use ostler_wire::jute::{DecodeError, Reader};
 use ostler_wire::op::OpCode;
-use ostler_wire::quorum::{ForwardedRequest, QuorumPacket, Touched};
+use ostler_wire::quorum::{ForwardedRequest, PacketKind, QuorumPacket, Touched};
 use ostler_wire::request::Request as ClientRequest;
 use ostler_wire::txn::Txn;
 use ostler_zab::LinkId;
@@ -29,6 +29,7 @@ use super::answers::Asked;
 use super::ensemble::LinkState;
 use super::owners::{Owner, Owners};
 use super::reaper::Reaper;
+use super::requests::Rights;
 use super::{Effect, EpochFile, Replica};
 use crate::clock::Clock;
 use crate::messages::{Notice, Service};
@@ -112,8 +113,13 @@ impl Replica {
     /// Carries out one wish of the leader's machine.
     pub(super) fn do_for_leader(&mut self, at: Clock, effect: LeaderEffect, out: &mut Vec<Effect>) {
         match effect {
-            LeaderEffect::Send(link, packet) => out.push(Effect::Send(link, packet)),
+            LeaderEffect::Send(link, packet) => {
+                let is_diff = matches!(packet.kind, PacketKind::Diff | PacketKind::Trunc);
+                self.member().metrics.diffs_sent += u64::from(is_diff);
+                out.push(Effect::Send(link, packet));
+            }
             LeaderEffect::SendSnapshot(link, zxid) => {
+                self.member().metrics.snapshots_sent += 1;
                 let tree = self.pipeline.tree_at(zxid).expect("the leader knows where it stands");
                 let mut tree = tree.clone();
                 // What clients see may tell of an epoch in which there is nothing yet.
@@ -128,11 +134,16 @@ impl Replica {
                 self.write_epoch(EpochFile::Current, epoch, out);
             }
             LeaderEffect::Established(epoch) => self.established(at, epoch, out),
-            LeaderEffect::Committed(zxid) => self.commit_up_to(zxid, out),
+            LeaderEffect::Committed(zxid) => {
+                let before = self.pipeline.commits();
+                self.commit_up_to(zxid, out);
+                self.member().metrics.commits += self.pipeline.commits() - before;
+            }
             LeaderEffect::Request(link, request, ids) => {
                 self.learner_request(at, link, &request, &ids, out);
             }
             LeaderEffect::Revalidate(link, Touched { session, timeout_ms }) => {
+                self.member().metrics.revalidations += 1;
                 let owner = Owner::Learner(link);
                 let is_alive = self.renew(at, session, timeout_ms, owner);
                 if is_alive {
@@ -174,6 +185,7 @@ impl Replica {
         if let Some(leading) = self.leading_mut() {
             leading.proposals.add(body.len());
             leading.call(|leader, to| leader.propose(at.now, zxid, body, to));
+            self.member().metrics.proposals += 1;
         }
     }
 
@@ -230,7 +242,11 @@ impl Replica {
                     ClientRequest::decode(op, body)
                 });
                 let refusal = self.refusal(session, owner);
-                self.prepare(at, header, decoded, (refusal, ids), out, None);
+                // A learner opens a local session for all before it asks for an ephemeral.
+                let is_global = self.sessions.contains(session);
+                let no_ephemerals = (!is_global).then_some(ErrorCode::SESSION_EXPIRED);
+                let rights = Rights { ids, refusal, no_ephemerals };
+                self.prepare(at, header, decoded, rights, out, None);
             }
         }
     }
@@ -238,7 +254,11 @@ impl Replica {
     /// Why a session may not ask for anything here, if it may not.
     pub(super) fn refusal(&mut self, session: SessionId, owner: Owner) -> Option<ErrorCode> {
         if !self.sessions.contains(session) {
-            return Some(ErrorCode::SESSION_EXPIRED);
+            let is_local = match owner {
+                Owner::Here => self.is_local(session),
+                Owner::Learner(_) => self.may_be_local_elsewhere(session),
+            };
+            return (!is_local).then_some(ErrorCode::SESSION_EXPIRED);
         }
         let member = self.ensemble.as_mut()?;
         let super::ensemble::Role::Leading(leading) = &mut member.role else { return None };

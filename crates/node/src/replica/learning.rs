@@ -22,6 +22,7 @@ use ostler_wire::op::OpCode;
 use ostler_wire::quorum::{ForwardedRequest, PacketKind, QuorumPacket, Touched};
 use ostler_wire::request::Request as ClientRequest;
 use ostler_wire::txn::{Txn, TxnDigest, TxnRecord};
+use ostler_wire::vote::ServerState;
 use ostler_zab::LinkId;
 use ostler_zab::clock::Time;
 use ostler_zab::history::TxnBody;
@@ -106,9 +107,11 @@ impl Learning {
         self.effects.pop_front()
     }
 
-    /// Has the leader open a session.
-    pub(super) fn open(&mut self, from: ConnRef, session: SessionId, timeout_ms: i32) {
-        self.forwarding.opening(session, from, timeout_ms);
+    /// Has the leader open a session, for a client that waits for it or one that has it already.
+    pub(super) fn open(&mut self, from: Option<ConnRef>, session: SessionId, timeout_ms: i32) {
+        if let Some(from) = from {
+            self.forwarding.opening(session, from);
+        }
         let op = OpCode::CreateSession.number();
         let body = timeout_ms.to_be_bytes().to_vec();
         self.send_request(&ForwardedRequest { session, xid: XID_OF_OPEN, op, body }, Vec::new());
@@ -136,7 +139,12 @@ impl Learning {
 impl Replica {
     /// Sends a client's request to the leader. What cannot be read is answered here, as Apache's
     /// leaders do not survive it.
-    pub(super) fn forward(&mut self, request: Request, out: &mut Vec<Effect>) {
+    pub(super) fn forward(
+        &mut self,
+        request: Request,
+        refusal: Option<ErrorCode>,
+        out: &mut Vec<Effect>,
+    ) {
         let asked = Asked::of(&request);
         let Request { session, xid, op, body, ids, .. } = request;
         let zxid = self.pipeline.committed().last_zxid();
@@ -152,7 +160,7 @@ impl Replica {
             Ok(ClientRequest::Sync { path }) => {
                 learning.forwarding.syncing(session, asked, path.map(|path| (&*path).into()));
             }
-            Ok(_) => learning.forwarding.forwarded(session, asked),
+            Ok(_) => learning.forwarding.forwarded(session, asked, refusal),
         }
         let body = if op == OpCode::CloseSession { Vec::new() } else { body };
         let request = ForwardedRequest { session, xid, op: op.number(), body };
@@ -182,6 +190,7 @@ impl Replica {
                 learning.committed = learning.committed.max(zxid);
                 if learning.serves {
                     self.commit_up_to(zxid, out);
+                    self.member().metrics.commits_received += 1;
                 }
             }
             LearnerEffect::Serve(epoch) => self.serve(at, epoch, out),
@@ -242,9 +251,13 @@ impl Replica {
         let (outcome, changes) = self.pipeline.apply(&record.header, &record.txn);
         self.compare_digests(zxid, record.digest, out);
         let Some(learning) = self.learning_mut() else { return };
+        let serves = learning.serves;
         let (notices, awaited_by) = learning.who_waits_for(&record, outcome);
         let told = (changes, notices);
         self.pipeline.append(body.clone(), told, awaited_by, &mut self.rng, out);
+        let member = self.member();
+        let counts = serves && member.election.state() == ServerState::Following;
+        member.metrics.proposals_received += u64::from(counts);
     }
 
     fn compare_digests(&mut self, zxid: Zxid, theirs: Option<TxnDigest>, out: &mut Vec<Effect>) {
@@ -255,6 +268,7 @@ impl Replica {
             && self.learning().is_some_and(|learning| !learning.is_fuzzy);
         let differ = compares && theirs.tree_digest != self.pipeline.head.digest();
         let member = self.member();
+        member.metrics.digest_mismatches += u64::from(differ);
         if differ && !member.digests_differ {
             out.push(Effect::DigestMismatch(zxid));
         }
@@ -386,13 +400,17 @@ impl Learning {
         if let Txn::CreateSession { timeout_ms } = record.txn {
             self.forwarding.touch(header.session, timeout_ms);
             let opened = self.forwarding.opened(header.session);
-            let notice = opened.map(|(from, _)| attached(from, header.session, timeout_ms));
+            let notice = opened.map(|from| attached(from, header.session, timeout_ms));
             return (notice.into_iter().collect(), None);
         }
         let asked = self.forwarding.proposed(header.session, header.cxid, &record.txn);
         let mut notices = Vec::new();
-        if let Some(asked) = asked {
-            notices.push(Notice::Reply(asked.answer(header.zxid, &record.txn, outcome)));
+        if let Some((asked, instead)) = asked {
+            let mut reply = asked.answer(header.zxid, &record.txn, outcome);
+            if let (Txn::Error(_), Some(err)) = (&record.txn, instead) {
+                reply.err = err;
+            }
+            notices.push(Notice::Reply(reply));
         }
         if let Txn::CloseSession { .. } = record.txn {
             notices.push(Notice::Ended(header.session));

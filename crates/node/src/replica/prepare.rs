@@ -27,6 +27,8 @@ pub(super) struct Judge<'s> {
     pub(super) settings: &'s Settings,
     /// Who asks.
     pub(super) ids: &'s [Id],
+    /// Why the session may make no ephemerals, if it may not.
+    pub(super) no_ephemerals: Option<ErrorCode>,
     pub(super) quota: QuotaJudge<'s>,
 }
 
@@ -95,6 +97,9 @@ impl Judge<'_> {
     fn create<'r>(&self, op: OpCode, request: CreateRequest<'r>) -> Result<Txn<'r>, ErrorCode> {
         let CreateRequest { path, data, acl, flags, ttl_ms } = request;
         let mode = Mode::of(op, flags, ttl_ms, self.settings.extended_types)?;
+        if let (Some(err), true) = (self.no_ephemerals, mode.is_ephemeral()) {
+            return Err(err);
+        }
         let (parent_path, _) = path::split(&path).ok_or(ErrorCode::BAD_ARGUMENTS)?;
         if path.contains('\0') {
             return Err(ErrorCode::BAD_ARGUMENTS);
@@ -182,6 +187,14 @@ impl Mode {
             _ => CreateKind::WithStat { ephemeral },
         };
         Ok(Self { kind, sequential: matches!(flags, 2 | 3 | 6) })
+    }
+
+    fn is_ephemeral(&self) -> bool {
+        let (CreateKind::Plain { ephemeral } | CreateKind::WithStat { ephemeral }) = self.kind
+        else {
+            return false;
+        };
+        ephemeral
     }
 }
 

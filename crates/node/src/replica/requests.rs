@@ -45,8 +45,11 @@ impl Replica {
         out: &mut Vec<Effect>,
     ) {
         let session = self.sessions.next_id();
+        if self.open_local(at, session, timeout_ms) {
+            return self.pipeline.publish_now(vec![attached(from, session, timeout_ms)], out);
+        }
         if let Some(learning) = self.learning_mut() {
-            return learning.open(from, session, timeout_ms);
+            return learning.open(Some(from), session, timeout_ms);
         }
         self.track(at, session, timeout_ms, Owner::Here);
         let header = self.header(at, session, Xid(0));
@@ -64,6 +67,10 @@ impl Replica {
     ) {
         // The rightful holder loses its connection even to a wrong password, as in Java.
         let mut notices = vec![Notice::Evict { session, keep: Some(from) }];
+        if proven && self.is_local(session) && self.open_local(at, session, timeout_ms) {
+            notices.push(attached(from, session, timeout_ms));
+            return self.pipeline.publish_now(notices, out);
+        }
         match self.learning_mut() {
             Some(learning) if proven => learning.resume(from, session, timeout_ms),
             _ => {
@@ -83,9 +90,13 @@ impl Replica {
     /// Orders a client's request, or has the leader do it.
     pub(super) fn request(&mut self, at: Clock, request: Request, out: &mut Vec<Effect>) {
         if self.orders() {
-            self.order(at, request, out);
+            if let Some((request, refusal)) = self.local_request(at, request, out) {
+                self.order(at, request, refusal, out);
+            }
         } else if self.learning().is_some_and(|learning| learning.serves()) {
-            self.forward(request, out);
+            if let Some((request, refusal)) = self.local_request(at, request, out) {
+                self.forward(request, refusal, out);
+            }
         } else if let Some(leading) = self.leading_mut().filter(|leading| leading.is_established())
         {
             // It is about to hand over; who asked will be disconnected then.
@@ -96,10 +107,17 @@ impl Replica {
         }
     }
 
-    fn order(&mut self, at: Clock, request: Request, out: &mut Vec<Effect>) {
+    /// Orders a request; `no_ephemerals` says why it may make none.
+    fn order(
+        &mut self,
+        at: Clock,
+        request: Request,
+        no_ephemerals: Option<ErrorCode>,
+        out: &mut Vec<Effect>,
+    ) {
         let asked = Asked::of(&request);
         let Request { session, xid, op, body, ids, .. } = request;
-        if !self.sessions.contains(session) {
+        if !self.sessions.contains(session) && !self.is_local(session) {
             // Java: ZooKeeperServer.submitRequestNow says nothing to a session that is gone. What
             // the session asked before is still to be answered, so this has to wait its turn too.
             return self.pipeline.publish_in_order(vec![asked.dropped()], out);
@@ -119,7 +137,8 @@ impl Replica {
             decoded => {
                 let refusal = self.refusal(session, Owner::Here);
                 let header = self.header(at, session, xid);
-                self.prepare(at, header, decoded, (refusal, &ids), out, Some(asked));
+                let rights = Rights { ids: &ids, refusal, no_ephemerals };
+                self.prepare(at, header, decoded, rights, out, Some(asked));
             }
         }
     }
@@ -130,13 +149,13 @@ impl Replica {
         at: Clock,
         header: TxnHeader,
         decoded: Result<ClientRequest<'_>, DecodeError>,
-        (refusal, ids): (Option<ErrorCode>, &[Id]),
+        rights: Rights<'_>,
         out: &mut Vec<Effect>,
         asked: Option<Asked>,
     ) {
         let excess = Cell::new(None);
-        let judge = self.judge(ids, &excess);
-        let txn = match (decoded, refusal) {
+        let judge = self.judge(rights, &excess);
+        let txn = match (decoded, rights.refusal) {
             (Err(_), _) => Txn::Error(ErrorCode::MARSHALLING_ERROR),
             (Ok(_), Some(err)) => Txn::Error(err),
             (Ok(ClientRequest::Reconfig { .. }), None) => Txn::Error(self.answer_to_reconfig()),
@@ -160,10 +179,10 @@ impl Replica {
         }
     }
 
-    fn judge<'s>(&'s self, ids: &'s [Id], excess: &'s Cell<Option<Excess>>) -> Judge<'s> {
+    fn judge<'s>(&'s self, rights: Rights<'s>, excess: &'s Cell<Option<Excess>>) -> Judge<'s> {
         let (head, settings) = (&self.pipeline.head, &*self.settings);
         let quota = QuotaJudge { tree: head, enforced: settings.enforce_quota, excess };
-        Judge { head, settings, ids, quota }
+        Judge { head, settings, ids: rights.ids, no_ephemerals: rights.no_ephemerals, quota }
     }
 
     /// Ends a session, because its client asked for it or because its time has come.
@@ -188,12 +207,13 @@ impl Replica {
         });
     }
 
-    /// Ends the sessions whose time has come, and deletes what the reaper says.
+    /// Ends the sessions whose time has come, and deletes what the reaper says is to go.
     pub(super) fn order_what_is_due(&mut self, at: Clock, out: &mut Vec<Effect>) {
         for session in self.sessions.due(at.now) {
             if !self.orders() {
                 return;
             }
+            self.expired_sessions += 1;
             self.close_session(at, session, Xid(0), None, out);
         }
         if !self.orders() {
@@ -248,6 +268,17 @@ impl Replica {
         let reply = Notice::Reply(asked.reply(zxid, err, body));
         self.pipeline.publish_in_order(vec![reply], out);
     }
+}
+
+/// What whoever asks may do.
+#[derive(Clone, Copy)]
+pub(super) struct Rights<'r> {
+    /// Who it is.
+    pub(super) ids: &'r [Id],
+    /// Why its session may not ask for anything, if it may not.
+    pub(super) refusal: Option<ErrorCode>,
+    /// Why its session may make no ephemerals, if it may not.
+    pub(super) no_ephemerals: Option<ErrorCode>,
 }
 
 /// What a client with a session is told.

@@ -5,6 +5,7 @@ mod common;
 
 mod changes_of_leader;
 mod history;
+mod local_sessions;
 mod requests;
 mod sessions;
 mod world;
