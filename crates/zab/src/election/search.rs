@@ -145,7 +145,8 @@ impl Election {
             self.propose(now, better, out);
         } else if vote.is_better_than(&proposal, &self.config) {
             self.propose(now, vote, out);
-        } else if !vote.agrees_with(&proposal) {
+        } else if !vote.agrees_with(&proposal) || !search.in_round.has_heard(from) {
+            // Who speaks for the first time may have dropped all that was said before.
             self.remind(from, out);
         }
         if let Some(search) = &mut self.search {
@@ -214,9 +215,11 @@ impl Election {
             return;
         }
         // A better vote can come from nobody else: it begins as the vote of a server for itself.
+        // That of the leader-to-be is known.
         let mut voters = self.config.voters();
         let nobody_left = voters.all(|voter| {
-            search.in_round.has_heard(voter)
+            voter == proposal.leader
+                || search.in_round.has_heard(voter)
                 || search.unreachable.contains(&voter)
                 || search.without_data.contains(&voter)
                 || self.config.weight(voter) <= 0

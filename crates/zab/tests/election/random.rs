@@ -77,6 +77,35 @@ fn so_it_is_among_servers_of_apaches() {
     }
 }
 
+#[test]
+fn a_lost_leader_is_replaced_without_any_wait() {
+    for seed in 0..SEEDS {
+        let mut dice = Dice::new(seed);
+        let mut config = QuorumConfig::default();
+        for number in 1..=*dice.pick(&[3, 5, 7]) {
+            add(&mut config, sid(number), PeerRole::Participant);
+        }
+        // Who has lost its leader notices within as much.
+        let mut world = World::new(config, seed, (50, 5_000));
+        let members: Vec<Sid> = world.config.members.keys().copied().collect();
+        for sid in &members {
+            world.start(*sid, Zxid::ZERO, Epoch(0));
+            world.run(dice.between(0, 100));
+        }
+        world.run(2000);
+        for _ in 0..4 {
+            let leader = world.leader_of_all().expect("a leader");
+            world.trace.clear();
+            world.crash(leader);
+            world.run(100);
+            assert!(world.leader_of_all().is_some(), "seed {seed}\n{}", world.trace);
+            let (last, epoch) = (world.server(leader).last, world.server(leader).epoch);
+            world.start(leader, last, epoch);
+            world.run(1000);
+        }
+    }
+}
+
 /// To try a single seed by hand.
 #[test]
 fn one_seed_is_played_twice_alike() {

@@ -144,6 +144,8 @@ pub(crate) enum Role {
 
 #[derive(Debug)]
 enum Event {
+    /// The network takes what waits for a server; until then it may have been replaced.
+    Leaves(Sid, Sid),
     Arrives(Message),
     Dialled(Sid, Sid),
     /// A learner tries to join its leader.
@@ -302,6 +304,7 @@ impl World {
 
     fn happen(&mut self, event: Event) {
         match event {
+            Event::Leaves(from, to) => self.leaves(from, to),
             Event::Arrives(message) => self.arrives(message),
             Event::Dialled(from, to) => self.dialled(from, to),
             Event::Join(sid, role_number) if self.server(sid).role_number == role_number => {
@@ -369,9 +372,7 @@ impl World {
         self.net.connect(a, b);
         for (me, other) in [(a, b), (b, a)] {
             self.with_election(me, |election, now, out| election.connected(now, other, out));
-            if let Some(notification) = self.net.dequeue(me, other) {
-                self.send(me, other, notification);
-            }
+            self.start_sending(me, other);
         }
     }
 
@@ -389,11 +390,22 @@ impl World {
     }
 
     fn send(&mut self, from: Sid, to: Sid, notification: Notification) {
-        let Some(connection) = self.net.connection(from, to) else {
-            self.net.enqueue(from, to, notification);
-            return self.dial(from, to);
-        };
-        self.net.dequeue(from, to);
+        self.net.enqueue(from, to, notification);
+        if self.net.connection(from, to).is_some() {
+            self.start_sending(from, to);
+        } else {
+            self.dial(from, to);
+        }
+    }
+
+    fn start_sending(&mut self, from: Sid, to: Sid) {
+        let delay_us = self.dice.between(0, (self.latency_us.1 - self.latency_us.0) / 4);
+        self.later(delay_us, Event::Leaves(from, to));
+    }
+
+    fn leaves(&mut self, from: Sid, to: Sid) {
+        let Some(connection) = self.net.connection(from, to) else { return };
+        let Some(notification) = self.net.dequeue(from, to) else { return };
         let earliest = self.now + Span(self.latency());
         let at = self.net.arrival(from, to, earliest);
         let message = Message { connection, from, to, notification };
