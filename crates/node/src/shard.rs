@@ -95,6 +95,8 @@ pub struct Shard {
     settings: Arc<Settings>,
     /// How clients are served now.
     service: Service,
+    /// The world when clients were last held, while they are.
+    held_view: Option<Tree>,
     /// Invariant: the view of the last commit that was handed in.
     view: Tree,
     conns: Vec<Option<Conn>>,
@@ -134,6 +136,7 @@ impl Shard {
             long_answers: None,
             settings,
             service: Service::Up,
+            held_view: None,
             view,
             conns: Vec::new(),
             open_count: 0,

@@ -158,6 +158,19 @@ fn sessions_that_ended_elsewhere_are_closed_when_service_goes_on() {
 }
 
 #[test]
+fn a_session_that_is_in_no_view_goes_on() {
+    let mut world = world();
+    let mut local = open(&mut world);
+    let view = without(&tree(&world), local.session);
+    world.tell(view.clone(), vec![Notice::Service(Service::Held)]);
+    world.tell(view, vec![Notice::Service(Service::Up)]);
+    local.send(&mut world, &exists("/"));
+    world.settle();
+    assert!(!is_closed(&world, &local));
+    assert_eq!(local.receive(&world).len(), 1);
+}
+
+#[test]
 fn nobody_is_served_without_a_leader() {
     let mut world = world();
     let mut client = open(&mut world);

@@ -31,18 +31,25 @@ impl Shard {
         out: &mut Vec<ShardEffect>,
     ) {
         self.service = service;
+        let held_view = self.held_view.take();
         match service {
             Service::Up => {
                 // Who was held could say nothing, so the scan for the silent begins anew.
                 self.idle_deadline = at.now + self.idle_scan_period();
-                self.close_where(out, |conn| {
-                    conn.state == State::Open && view.session_timeout_ms(conn.session).is_none()
-                });
+                // A local session is in no view, so that its absence says nothing.
+                let Some(before) = held_view else { return };
+                let knows = |view: &Tree, conn: &Conn| {
+                    conn.state == State::Open && view.session_timeout_ms(conn.session).is_some()
+                };
+                self.close_where(out, |conn| knows(&before, conn) && !knows(view, conn));
             }
             // The leader that had the request is gone, and with it whether the request was taken.
-            Service::Held => self.close_where(out, |conn| {
-                !conn.pending.is_empty() || matches!(conn.state, State::Connecting { .. })
-            }),
+            Service::Held => {
+                self.held_view = Some(view.clone());
+                self.close_where(out, |conn| {
+                    !conn.pending.is_empty() || matches!(conn.state, State::Connecting { .. })
+                });
+            }
             // Who has not asked for anything yet is told when it does.
             Service::Down => self.close_where(out, |conn| conn.state != State::New),
         }
