@@ -116,10 +116,12 @@ fn gauges(report: &ServerReport<'_>) -> [(&'static str, Value); 34] {
     ]
 }
 
-fn counters(report: &ServerReport<'_>) -> [(&'static str, u64); 27] {
+fn counters(report: &ServerReport<'_>) -> [(&'static str, u64); 37] {
     let sum = |of: fn(&ShardMetrics) -> u64| -> u64 {
         report.shards.iter().map(|shard| of(&shard.metrics)).sum()
     };
+    let ensemble = report.replica.ensemble.as_ref();
+    let member = ensemble.map(|ensemble| ensemble.metrics).unwrap_or_default();
     [
         ("watch_bytes", sum(|of| of.watch_bytes)),
         ("stale_requests_dropped", sum(|of| of.stale_requests_dropped)),
@@ -135,19 +137,29 @@ fn counters(report: &ServerReport<'_>) -> [(&'static str, u64); 27] {
         ("add_dead_watcher_stall_time", 0),
         ("response_packet_cache_misses", 0),
         ("response_bytes", sum(|of| of.response_bytes)),
+        ("diff_count", member.diffs_sent),
         ("connection_revalidate_count", sum(|of| of.renewal_requests)),
         ("unrecoverable_error_count", 0),
+        ("commit_count", member.commits),
+        ("proposal_count", member.proposals),
         ("large_requests_rejected", sum(|of| of.large_requests_rejected)),
         ("restore_error_count", 0),
         ("cnxn_closed_without_zk_server_running", sum(|of| of.closed_without_service)),
+        ("looking_count", member.searches),
         ("snapshot_rate_limited_count", 0),
+        ("learner_proposal_received_count", member.proposals_received),
+        ("digest_mismatches_count", member.digest_mismatches),
         ("dead_watchers_cleared", 0),
+        ("learner_commit_received_count", member.commits_received),
         ("snapshot_error_count", 0),
         ("connection_request_count", sum(|of| of.connection_requests)),
         ("response_packet_get_children_cache_misses", 0),
+        ("snap_count", member.snapshots_sent),
+        ("stale_sessions_expired", report.replica.expired_sessions),
         ("restore_rate_limited_count", 0),
         ("response_packet_get_children_cache_hits", 0),
         ("tls_handshake_exceeded", 0),
+        ("revalidate_count", member.revalidations),
     ]
 }
 

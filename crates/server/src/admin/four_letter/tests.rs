@@ -202,7 +202,7 @@ zk_non_mtls_local_conn_count 0
     check(b"mntr", 40_030, &expected);
 }
 
-/// The counters of `mntr`, which do not depend on the role.
+/// The counters of `mntr`, as a server has them that is alone.
 const COUNTS: &str = "\
 zk_watch_bytes 0
 zk_stale_requests_dropped 0
@@ -218,19 +218,29 @@ zk_bytes_received_count 437
 zk_add_dead_watcher_stall_time 0
 zk_response_packet_cache_misses 0
 zk_response_bytes 624
+zk_diff_count 0
 zk_connection_revalidate_count 0
 zk_unrecoverable_error_count 0
+zk_commit_count 0
+zk_proposal_count 0
 zk_large_requests_rejected 0
 zk_restore_error_count 0
 zk_cnxn_closed_without_zk_server_running 0
+zk_looking_count 0
 zk_snapshot_rate_limited_count 0
+zk_learner_proposal_received_count 0
+zk_digest_mismatches_count 0
 zk_dead_watchers_cleared 0
+zk_learner_commit_received_count 0
 zk_snapshot_error_count 0
 zk_connection_request_count 2
 zk_response_packet_get_children_cache_misses 0
+zk_snap_count 0
+zk_stale_sessions_expired 5
 zk_restore_rate_limited_count 0
 zk_response_packet_get_children_cache_hits 0
 zk_tls_handshake_exceeded 0
+zk_revalidate_count 0
 ";
 
 #[test]
@@ -350,6 +360,7 @@ fn report(config: &Config, asking_port: u16) -> ServerReport<'_> {
             expiry: vec![bucket(2000, B), bucket(4000, A)],
             in_flight: 0,
             commits: 8,
+            expired_sessions: 5,
             mode: Mode::Standalone,
             ensemble: None,
         },

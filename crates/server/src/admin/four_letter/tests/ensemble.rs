@@ -1,7 +1,7 @@
 //! The words of the members of an ensemble, each role against what Apache's servers say in it.
 
 use super::*;
-use ostler_node::status::{EnsembleReport, Sizes};
+use ostler_node::status::{EnsembleMetrics, EnsembleReport, Sizes};
 use ostler_wire::ids::{Epoch, Sid};
 use ostler_wire::vote::ServerState;
 use ostler_zab::leader::LearnerReport;
@@ -105,7 +105,9 @@ zk_min_client_response_size 16
 zk_non_mtls_local_conn_count 0
 zk_quorum_size 2
 ";
-    let expected = expected.to_owned() + COUNTS;
+    let counts = COUNTS.replace("zk_diff_count 0", "zk_diff_count 2");
+    let counts = counts.replace("zk_commit_count 0", "zk_commit_count 29");
+    let expected = expected.to_owned() + &counts;
     let expected: String = expected
         .lines()
         .map(|line| line.split_once(' ').expect("a name and a value"))
@@ -192,6 +194,7 @@ fn ensemble() -> EnsembleReport {
             learner(8, true, false, false),
         ],
         pending_syncs: 3,
+        metrics: EnsembleMetrics { diffs_sent: 2, commits: 29, ..Default::default() },
         proposals: Sizes { last_bytes: 98, min_bytes: 48, max_bytes: 205 },
         serving_since_ms: 0,
         config: CONFIG.to_owned(),
