@@ -18,6 +18,7 @@ pub(super) fn settings(config: &Config) -> Result<Settings, StartError> {
     let digest_algorithm = DigestAlgorithm::from_name(&config.digest_alg)
         .ok_or_else(|| StartError::Setting(format!("no algorithm {}", config.digest_alg)))?;
     let throttling = &config.throttling;
+    let own = config.ensemble.as_ref();
     let session_timeout = |ms: u32| i32::try_from(ms).unwrap_or(i32::MAX);
     Ok(Settings {
         server_id: session_server_id(config),
@@ -35,7 +36,9 @@ pub(super) fn settings(config: &Config) -> Result<Settings, StartError> {
         connection_throttle: throttling.connections,
         snap_count: u64::from(config.snap_count),
         snap_size_limit_bytes: kilobytes(config.snap_size_limit_kb),
-        history_count: config.ensemble.as_ref().map_or(0, |own| own.commit_log_count as usize),
+        history_count: own.map_or(0, |own| own.commit_log_count as usize),
+        local_sessions: own.is_some_and(|own| own.local_sessions),
+        local_sessions_upgrading: own.is_some_and(|own| own.local_sessions_upgrading),
         digest_enabled: config.digest_enabled,
         enforce_quota: config.enforce_quota,
         extended_types: config.extended_types_enabled,

@@ -21,7 +21,7 @@ use crate::mail::ReplicaMail;
 use crate::peers::Peers;
 use crate::peers::address::HostPort;
 use crate::peers::election::{CONNS_MAX, ElectionPeers, ElectionSettings};
-use crate::peers::links::{LINKS_MAX, LinkSettings, Links};
+use crate::peers::links::{LAG_BYTES_MAX, LINKS_MAX, LinkSettings, Links};
 use crate::peers::listening::{self, Door};
 
 /// The ports on which the other servers connect, taken early: who is refused here looks elsewhere,
@@ -106,6 +106,7 @@ pub(super) fn peers(
         // Java: Learner.connectToLeader.
         dial_timeout: tick.saturating_mul(ensemble.sync_limit),
         stall_max: tick.saturating_mul(ensemble.init_limit),
+        lag_bytes_max: LAG_BYTES_MAX,
         packet_bytes_max: record_bytes_max(config),
         hash_key,
         leader_no_delay: ensemble.leader_no_delay,

@@ -23,10 +23,6 @@ pub struct Ensemble {
     pub init_limit: u32,
     /// Ticks without a sign of life after that.
     pub sync_limit: u32,
-    /// Ticks in which the leader must be reached; 0 is `init_limit`.
-    pub connect_limit: u32,
-    /// Pause between attempts to reach the leader, at most.
-    pub connect_delay_max_ms: u32,
     /// How long a leader waits for epochs; `None` has no limit of its own.
     pub epoch_wait_max_ms: Option<u32>,
     /// How long a leader or a learner may be silent; `None` leaves it at `sync_limit` ticks.
@@ -50,6 +46,11 @@ pub struct Ensemble {
     pub notification_min_ms: u32,
     /// Greatest time after which a vote is sent again.
     pub notification_max_ms: u32,
+
+    /// Whether sessions are known to their own server only.
+    pub local_sessions: bool,
+    /// Whether such a session becomes one that all know of with its first ephemeral znode.
+    pub local_sessions_upgrading: bool,
 
     /// Transactions held for learners, at least.
     pub commit_log_count: u32,
@@ -79,8 +80,6 @@ pub(super) fn resolve(
         client_in_server_line: own.is_some_and(|own| own.client.is_some()),
         init_limit: count("initLimit"),
         sync_limit: count("syncLimit"),
-        connect_limit: count("connectToLearnerMasterLimit"),
-        connect_delay_max_ms: count("zookeeper.leaderConnectDelayDuringRetryMs"),
         epoch_wait_max_ms: positive("zookeeper.leader.maxTimeToWaitForEpoch"),
         silence_max_ms: positive("zookeeper.ostler.silenceMaxMs"),
         listen_on_all: settings.bool("quorumListenOnAllIPs"),
@@ -92,6 +91,8 @@ pub(super) fn resolve(
         follower_no_delay: settings.bool("follower.nodelay"),
         notification_min_ms: positive("zookeeper.fastleader.minNotificationInterval").unwrap_or(1),
         notification_max_ms: positive("zookeeper.fastleader.maxNotificationInterval").unwrap_or(1),
+        local_sessions: settings.bool("localSessionsEnabled"),
+        local_sessions_upgrading: settings.bool("localSessionsUpgradingEnabled"),
         commit_log_count: count("zookeeper.commitLogCount"),
         snapshot_sync_forced: settings.bool("zookeeper.forceSnapshotSync"),
         db_autocreate: settings.bool("zookeeper.db.autocreate"),

@@ -499,8 +499,6 @@ fn members_of_ensembles() {
         "client_in_server_line: false",
         "init_limit: 10",
         "sync_limit: 5",
-        "connect_limit: 0",
-        "connect_delay_max_ms: 100",
         "epoch_wait_max_ms: None",
         "silence_max_ms: None",
         "listen_on_all: false",
@@ -520,7 +518,7 @@ fn members_of_ensembles() {
     check(&given("", "2"), &Has(&["client_in_server_line: true", "client_port: Some(9)"]));
     check(
         &given(
-            "connectToLearnerMasterLimit=1\nleader.maxTimeToWaitForEpoch=7\nforceSnapshotSync=true\n\
+            "leader.maxTimeToWaitForEpoch=7\nforceSnapshotSync=true\n\
              ostler.silenceMaxMs=300\nquorumListenOnAllIPs=true\nelectionPortBindRetry=0\n\
              cnxTimeout=50\nquorumCnxnTimeoutMs=60\nfastleader.minNotificationInterval=10\n\
              fastleader.maxNotificationInterval=20\ntcpKeepAlive=true\ncommitLogCount=1000\n\
@@ -528,7 +526,6 @@ fn members_of_ensembles() {
             "1",
         ),
         &Has(&[
-            "connect_limit: 1",
             "epoch_wait_max_ms: Some(7)",
             "silence_max_ms: Some(300)",
             "snapshot_sync_forced: true",

@@ -216,3 +216,6 @@ const STRANGERS_MAX: usize = 64;
 /// Whoever was dialled and has the larger id gets this long to dial back before it is dialled
 /// again.
 const DIALS_BACK_WITHIN: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests;

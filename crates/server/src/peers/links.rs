@@ -38,6 +38,8 @@ pub(crate) struct LinkSettings {
     pub(crate) dial_timeout: Duration,
     /// How long a peer may take nothing of what is written to it, or send nothing of a snapshot.
     pub(crate) stall_max: Duration,
+    /// What may wait to be written to one peer.
+    pub(crate) lag_bytes_max: usize,
     /// The longest data of a packet.
     pub(crate) packet_bytes_max: usize,
     /// Key of the hashes of trees that arrive as snapshots.
@@ -84,6 +86,7 @@ struct Link {
     remote: SocketAddr,
     queue: Mutex<Queue>,
     bell: Condvar,
+    lag_bytes_max: usize,
 }
 
 #[derive(Debug, Default)]
@@ -189,6 +192,7 @@ impl Links {
             remote,
             queue: Mutex::default(),
             bell: Condvar::new(),
+            lag_bytes_max: settings.lag_bytes_max,
         });
         let writer = Arc::clone(&link);
         let stall_max = settings.stall_max;
@@ -293,7 +297,7 @@ impl Link {
                 }
             }
         }
-        if queue.bytes > LAG_BYTES_MAX && queue.closing_since.is_none() {
+        if queue.bytes > self.lag_bytes_max && queue.closing_since.is_none() {
             tracing::warn!(
                 "{} has {} MB to read and does not: closing link {}; it has to connect again",
                 self.remote,
@@ -454,7 +458,7 @@ pub(crate) const LINKS_MAX: usize = 512;
 
 /// What may wait to be written to one peer: many times what is in flight while all is well. It
 /// holds what comes while a snapshot is on its way.
-const LAG_BYTES_MAX: usize = 512 << 20;
+pub(crate) const LAG_BYTES_MAX: usize = 512 << 20;
 /// What one peer has sent and the replica has not taken yet.
 const UNTAKEN_BYTES_MAX: usize = 16 << 20;
 /// What a packet weighs besides its data.
@@ -468,3 +472,6 @@ const KEPT_BYTES: usize = 1 << 20;
 const WRITE_SLICE: Duration = Duration::from_millis(100);
 /// How long the last words of a link may take to leave.
 const LINGER: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests;
