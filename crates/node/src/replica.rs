@@ -321,7 +321,7 @@ impl Replica {
             commits: self.pipeline.commits(),
             expired_sessions: self.expired_sessions,
             mode: self.ensemble.as_ref().map_or(Mode::Standalone, |ensemble| ensemble.mode()),
-            ensemble: self.ensemble.as_ref().map(|ensemble| ensemble.report()),
+            ensemble: self.ensemble.as_ref().map(|ensemble| ensemble.report(at)),
         }
     }
 

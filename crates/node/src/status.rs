@@ -262,6 +262,8 @@ pub struct EnsembleReport {
     pub pending_syncs: usize,
     /// Of the transactions that the leader has proposed, as they are logged; none elsewhere.
     pub proposals: Sizes,
+    /// Its local sessions by the instant at which they expire, if such are made.
+    pub local_expiry: Option<Vec<ExpiryBucket>>,
     /// What it has counted since it began.
     pub metrics: EnsembleMetrics,
     /// When it began to serve as what it is now: ms on the monotonic clock. 0 if it does not serve.

@@ -158,7 +158,7 @@ impl Ensemble {
         }
     }
 
-    pub(super) fn report(&self) -> EnsembleReport {
+    pub(super) fn report(&self, at: Clock) -> EnsembleReport {
         let mut report = EnsembleReport {
             state: self.election.state(),
             leader: None,
@@ -167,6 +167,7 @@ impl Ensemble {
             learners: Vec::new(),
             pending_syncs: 0,
             proposals: Sizes::default(),
+            local_expiry: self.local.as_ref().map(|local| local.report(at)),
             metrics: self.metrics,
             serving_since_ms: self.serving_since.millis(),
             config: self.config.text(),

@@ -25,6 +25,7 @@ use super::sessions::Sessions;
 use super::{Effect, Replica};
 use crate::clock::{Clock, Time};
 use crate::messages::{Notice, ReplyBody, Request};
+use crate::status::ExpiryBucket;
 
 /// The local sessions of one server.
 #[derive(Debug)]
@@ -70,6 +71,10 @@ impl LocalSessions {
 
     pub(super) fn next_deadline(&self) -> Option<Time> {
         self.alive.next_deadline()
+    }
+
+    pub(super) fn report(&self, at: Clock) -> Vec<ExpiryBucket> {
+        self.alive.report(at)
     }
 }
 
