@@ -16,6 +16,8 @@ pub(crate) enum DiskOp {
     AcceptedEpoch(Epoch),
     CurrentEpoch(Epoch),
     Truncate(Zxid),
+    /// What has become of a cut to where only a snapshot reaches, from behind.
+    Uncut(Zxid),
     /// A snapshot, in place of everything.
     Install(Zxid, Vec<Txn>),
 }
@@ -27,7 +29,7 @@ pub(crate) struct Disk {
     pub(crate) current: Epoch,
     /// Every transaction since the beginning, those in the snapshot included.
     pub(crate) txns: Vec<Txn>,
-    /// How many of them are in the snapshot, and its zxid: no cut goes further back.
+    /// How many of them are in the snapshot, and its zxid: no cut can go further back.
     pub(crate) snapshot: (usize, Zxid),
     pub(crate) queue: VecDeque<DiskOp>,
 }
@@ -51,12 +53,15 @@ impl Disk {
             }
             DiskOp::Truncate(zxid) => {
                 let at = self.txns.partition_point(|(txn, _)| *txn <= zxid);
-                assert!(at >= self.snapshot.0, "a cut into the snapshot");
+                if at < self.snapshot.0 || zxid < self.snapshot.1 {
+                    return DiskOp::Uncut(zxid);
+                }
                 let target = self.txns[..at].last().map(|(txn, _)| *txn);
-                let is_there = target == Some(zxid) || (at, zxid) == self.snapshot;
+                let is_there = target == Some(zxid) || zxid == self.snapshot.1;
                 assert!(is_there, "a cut to {zxid}, which is not there");
                 self.txns.truncate(at);
             }
+            DiskOp::Uncut(_) => unreachable!("nobody asks for it"),
             DiskOp::Install(zxid, txns) => {
                 self.snapshot = (txns.len(), zxid);
                 self.txns = txns;

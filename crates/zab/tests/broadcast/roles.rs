@@ -49,7 +49,11 @@ impl World {
         assert!(matches!(server.role, Role::Idle | Role::Looking) && server.disk.queue.is_empty());
         let epochs = (server.accepted, server.current);
         let mut out = Vec::new();
-        let learner = Learner::new(now, settings, config, leader, epochs, server.head, &mut out);
+        let mut learner =
+            Learner::new(now, settings, config, leader, epochs, server.head, &mut out);
+        if let Some(epoch) = server.needs_snapshot_of {
+            learner.ask_for_snapshot(epoch);
+        }
         server.role = Role::Learning(Box::new(learner));
         server.role_number += 1;
         for (link, _) in std::mem::take(&mut server.early) {
@@ -257,6 +261,7 @@ impl World {
         let delivered = server.delivered;
         assert_eq!(txns[..delivered], server.txns[..delivered], "{sid} loses what was delivered");
         server.txns = txns.clone();
+        server.needs_snapshot_of = None;
         server.history.restart(zxid);
         server.head = zxid;
         self.ask_disk(sid, DiskOp::Install(zxid, txns));
@@ -337,6 +342,15 @@ impl World {
             DiskOp::Truncate(zxid) => {
                 self.note(sid, &format!("has cut to {} on disk", short(zxid)));
                 self.with_learner(sid, |learner, now, out| learner.truncated(now, out));
+            }
+            DiskOp::Uncut(zxid) => {
+                self.note(sid, &format!("cannot cut to {} on disk", short(zxid)));
+                let server = self.server(sid);
+                server.txns = server.disk.txns.clone();
+                server.head = server.disk.last();
+                server.history.restart(server.head);
+                server.needs_snapshot_of = Some(server.accepted);
+                self.with_learner(sid, |learner, _, out| learner.truncate_failed(out));
             }
             DiskOp::Install(zxid, _) => {
                 self.note(sid, &format!("has a snapshot of {} on disk", short(zxid)));

@@ -57,6 +57,8 @@ pub(crate) struct Server {
     pub(crate) tail: usize,
     /// How many transactions there were at NEWLEADER.
     pub(crate) history_end: usize,
+    /// The epoch whose leader demanded a cut that could not be made.
+    pub(crate) needs_snapshot_of: Option<Epoch>,
     pub(crate) role: Role,
     /// Links of learners who know before this server does that it leads.
     pub(crate) early: Vec<(LinkId, Vec<QuorumPacket>)>,
@@ -102,6 +104,7 @@ impl Server {
             current: Epoch(0),
             tail: usize::MAX,
             history_end: 0,
+            needs_snapshot_of: None,
             role: Role::Down,
             early: Vec::new(),
             role_number: 0,
@@ -165,6 +168,7 @@ impl World {
         server.txns = server.disk.txns.clone();
         server.head = server.disk.last();
         server.delivered = 0;
+        server.needs_snapshot_of = None;
         server.accepted = server.disk.accepted;
         server.current = server.disk.current;
         server.history = History::new(0);
