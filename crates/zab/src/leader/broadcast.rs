@@ -181,3 +181,95 @@ fn synced(id: LinkId) -> LeaderEffect {
 /// From here on an end is announced. Far below the last zxid, so that what is in progress then
 /// finds room.
 const ROLL_OVER_FROM: u32 = u32::MAX - 0xffff;
+
+#[cfg(test)]
+mod tests {
+    use ostler_wire::ids::Epoch;
+
+    use super::*;
+    use crate::history::History;
+    use crate::quorum_config::{Member, PeerRole, QuorumConfig};
+    use crate::settings::ZabSettings;
+
+    /// A leader of nobody, with so many transactions to go before it announces its end.
+    fn lone_leader(to_go: u32) -> Leader {
+        let sid = Sid(1);
+        let settings = ZabSettings {
+            my_sid: sid,
+            tick_ms: 2000,
+            init_limit: 10,
+            sync_limit: 5,
+            notification_min_ms: 200,
+            notification_max_ms: 60_000,
+            finalize_wait_ms: 200,
+            epoch_wait_max_ms: None,
+            snapshot_sync_forced: false,
+            silence_max_ms: None,
+        };
+        let mut config = QuorumConfig::default();
+        let line = "here".into();
+        config.members.insert(sid, Member { role: PeerRole::Participant, line });
+        let (now, epochs, mut out) = (Time::default(), (Epoch(4), Epoch(3)), Vec::new());
+        let (settings, config) = (Arc::new(settings), Arc::new(config));
+        let last = Epoch(3).first_zxid().next();
+        let mut leader = Leader::new(now, settings, config, epochs.0, epochs.1, last, &mut out);
+        leader.accepted_epoch_written(now, Epoch(5), &mut out);
+        assert!(!leader.takes_proposals());
+        leader.current_epoch_written(now, Epoch(5), &History::new(0), &mut out);
+        assert!(leader.takes_proposals());
+        let counter = ROLL_OVER_FROM - to_go;
+        leader.committed = Zxid(Epoch(5).first_zxid().0 + i64::from(counter));
+        leader.proposed = leader.committed;
+        leader
+    }
+
+    fn propose_next(leader: &mut Leader, out: &mut Vec<LeaderEffect>) -> Zxid {
+        let zxid = leader.proposed.next();
+        leader.propose(Time::default(), zxid, &[][..].into(), out);
+        zxid
+    }
+
+    #[test]
+    fn a_reign_ends_in_good_order_before_its_zxids_do() {
+        let mut leader = lone_leader(2);
+        let mut out = Vec::new();
+        propose_next(&mut leader, &mut out);
+        assert!(leader.takes_proposals());
+        propose_next(&mut leader, &mut out);
+        assert!(!leader.takes_proposals(), "the end is near");
+        assert!(out.is_empty());
+        // What was in progress finds room.
+        let last = propose_next(&mut leader, &mut out);
+        leader.log_synced(Time::default(), last, &mut out);
+        assert!(matches!(out[..], [LeaderEffect::Committed(zxid), LeaderEffect::GiveUp(_)]
+            if zxid == last));
+        leader.log_synced(Time::default(), last, &mut out);
+        leader.deadline(Time::from_millis(60_000), &mut out);
+        propose_next(&mut leader, &mut out);
+        assert_eq!(out.len(), 2, "nothing comes after the end");
+    }
+
+    #[test]
+    fn an_announced_end_does_not_wait_for_ever() {
+        let mut leader = lone_leader(1);
+        let mut out = Vec::new();
+        propose_next(&mut leader, &mut out);
+        let at = leader.next_deadline();
+        assert!(at <= Time::from_millis(2000));
+        let mut now = at;
+        while out.is_empty() {
+            leader.deadline(now, &mut out);
+            now = leader.next_deadline();
+        }
+        assert!(matches!(out[..], [LeaderEffect::GiveUp(_)]), "{out:?}");
+        assert_eq!(now, Time::from_millis(2000));
+    }
+
+    #[test]
+    #[should_panic(expected = "never used")]
+    fn the_last_zxid_of_an_epoch_is_never_proposed() {
+        let mut leader = lone_leader(0);
+        leader.proposed = Zxid(Epoch(5).first_zxid().0 + i64::from(u32::MAX) - 1);
+        propose_next(&mut leader, &mut Vec::new());
+    }
+}
