@@ -25,7 +25,9 @@ mod tests;
 use crate::config::Config;
 use crate::version;
 use jiff::tz::TimeZone;
-use ostler_node::status::{ConnReport, LatencyStats, Mode, ReplicaReport, ShardReport, Sizes};
+use ostler_node::status::{
+    ConnReport, ExpiryBucket, LatencyStats, Mode, ReplicaReport, ShardReport, Sizes,
+};
 use ostler_wire::ids::{SessionId, WallMs};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -258,10 +260,7 @@ fn dump_in(report: &ServerReport<'_>, zone: &TimeZone, out: &mut String) {
     let expires = |out: &mut String, count: usize, at: WallMs| {
         line(out, format_args!("{count} expire at {}:", format::date(at, zone)));
     };
-    let tree = &report.replica.tree;
-    line(out, format_args!("SessionTracker dump:"));
-    if matches!(report.replica.mode, Mode::Standalone | Mode::Leader) {
-        let buckets = &report.replica.expiry;
+    let sets = |out: &mut String, buckets: &[ExpiryBucket]| {
         let count: usize = buckets.iter().map(|bucket| bucket.sessions.len()).sum();
         line(out, format_args!("Session Sets ({})/({count}):", buckets.len()));
         for bucket in buckets {
@@ -270,6 +269,17 @@ fn dump_in(report: &ServerReport<'_>, zone: &TimeZone, out: &mut String) {
                 line(out, format_args!("\t{session}"));
             }
         }
+    };
+    let tree = &report.replica.tree;
+    line(out, format_args!("SessionTracker dump:"));
+    let local = report.local_sessions();
+    if let Some(local) = local {
+        out.push_str("Local ");
+        sets(out, local);
+    }
+    if matches!(report.replica.mode, Mode::Standalone | Mode::Leader) {
+        out.push_str(local.map_or("", |_| "Global "));
+        sets(out, &report.replica.expiry);
     } else {
         // Only the leader knows when they expire.
         line(out, format_args!("Global Sessions({}):", tree.session_count()));
@@ -401,6 +411,11 @@ impl ServerReport<'_> {
     /// Whether it has clients.
     fn serves(&self) -> bool {
         self.replica.mode != Mode::Down
+    }
+
+    /// The local sessions, if such are made.
+    fn local_sessions(&self) -> Option<&[ExpiryBucket]> {
+        self.replica.ensemble.as_ref()?.local_expiry.as_deref()
     }
 
     fn connections(&self) -> impl Iterator<Item = &ConnReport> {

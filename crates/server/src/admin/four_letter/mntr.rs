@@ -105,7 +105,7 @@ fn gauges(report: &ServerReport<'_>) -> [(&'static str, Value); 34] {
         ("last_proposal_size", proposals(|sizes| sizes.last_bytes)),
         ("pending_syncs", leading.0.map(|ensemble| ensemble.pending_syncs).into()),
         ("leader_uptime", leading.0.map_or(Value::Absent, |_| report.uptime_ms.into())),
-        ("local_sessions", Value::Whole(0)),
+        ("local_sessions", local_sessions(report).into()),
         ("uptime", report.uptime_ms.into()),
         ("max_latency", totals.latency.max_ms.into()),
         ("outstanding_tls_handshake", Value::Whole(0)),
@@ -179,6 +179,11 @@ impl<'r> Leading<'r> {
     fn proposals(&self) -> Option<&'r Sizes> {
         self.0.map(|ensemble| &ensemble.proposals)
     }
+}
+
+fn local_sessions(report: &ServerReport<'_>) -> usize {
+    let buckets = report.local_sessions().unwrap_or_default();
+    buckets.iter().map(|bucket| bucket.sessions.len()).sum()
 }
 
 /// How many servers vote.

@@ -66,6 +66,29 @@ Sessions with Ephemerals (2):
 }
 
 #[test]
+fn local_sessions() {
+    for (mode, global) in
+        [(Mode::Leader, "Global Session Sets (2)/(2):"), (Mode::Follower, "Global Sessions(2):")]
+    {
+        let config = member_config();
+        let mut report = report(&config, 40_001);
+        let at = WallMs(1_795_294_802_000);
+        let bucket = ExpiryBucket { at, sessions: vec![SessionId(0x22), SessionId(0x21)] };
+        report.replica.mode = mode;
+        report.replica.ensemble =
+            Some(EnsembleReport { local_expiry: Some(vec![bucket]), ..ensemble() });
+        let mut text = String::new();
+        dump_in(&report, &TimeZone::UTC, &mut text);
+        let expected = format!(
+            "SessionTracker dump:\nLocal Session Sets (1)/(2):\n\
+             2 expire at Sat Nov 21 21:00:02 UTC 2026:\n\t0x21\n\t0x22\n{global}\n"
+        );
+        assert!(text.starts_with(&expected), "{text}");
+        assert!(answer(b"mntr", &report).contains("\nzk_local_sessions\t2\n"));
+    }
+}
+
+#[test]
 fn mntr_of_a_leader() {
     let expected = "\
 zk_server_state leader
@@ -194,6 +217,7 @@ fn ensemble() -> EnsembleReport {
             learner(8, true, false, false),
         ],
         pending_syncs: 3,
+        local_expiry: None,
         metrics: EnsembleMetrics { diffs_sent: 2, commits: 29, ..Default::default() },
         proposals: Sizes { last_bytes: 98, min_bytes: 48, max_bytes: 205 },
         serving_since_ms: 0,
