@@ -77,6 +77,65 @@ fn five_servers_serve_while_three_are_there() {
 }
 
 #[test]
+fn observers_serve_and_do_not_count() {
+    let mut ensemble = Ensemble::with_observers("observed", 3, 2);
+    let (voters, observers) = ([0, 1, 2], [3, 4]);
+    observers.iter().for_each(|index| ensemble.start(*index));
+    ensemble.start(0);
+    for index in [0, 3, 4] {
+        assert!(ensemble.mode(index).is_none(), "one voter and two observers serve nobody");
+    }
+    ensemble.start(1);
+    ensemble.start(2);
+    ensemble.wait_all_serving();
+    let expected = ["follower", "follower", "leader", "observer", "observer"];
+    assert_eq!(modes(&ensemble), expected);
+    for index in 0..5 {
+        made(&mut ensemble.connect(index), &format!("/by{index}"));
+    }
+    ensemble.kill(ensemble.leader());
+    ensemble.wait_all_serving();
+    made(&mut ensemble.connect(3), "/after");
+    ensemble.kill(4);
+    let mut client = ensemble.connect(3);
+    for count in 0..50 {
+        set(&mut client, "/after", format!("{count}").as_bytes());
+    }
+    ensemble.start(4);
+    let tree = ensemble.assert_same_everywhere();
+    assert_eq!(tree["/after"].data, b"49");
+    // One voter is left: its observers know that it leads nobody.
+    let left = voters.into_iter().filter(|index| ensemble.running().contains(index)).last();
+    ensemble.kill(left.expect("two are left"));
+    for index in ensemble.running() {
+        poll_until("they serve nobody", || ensemble.mode(index).is_none().then_some(()));
+    }
+    for index in voters {
+        if !ensemble.running().contains(&index) {
+            ensemble.start(index);
+        }
+    }
+    ensemble.assert_same_everywhere();
+    ensemble.assert_digests_agreed();
+}
+
+#[test]
+fn a_quorum_of_one_serves() {
+    let mut ensemble = Ensemble::new("one", 1);
+    ensemble.add_line("standaloneEnabled=false");
+    ensemble.start(0);
+    ensemble.wait_all_serving();
+    assert_eq!(ensemble.mode(0).as_deref(), Some("leader"));
+    made(&mut ensemble.connect(0), "/alone");
+    for end in [Ensemble::kill, Ensemble::terminate] {
+        end(&mut ensemble, 0);
+        ensemble.start(0);
+        ensemble.wait_all_serving();
+        assert!(is_there(&mut ensemble.connect(0), "/alone"));
+    }
+}
+
+#[test]
 fn who_was_away_gets_what_it_lacks() {
     let mut ensemble = Ensemble::new("away", 3);
     ensemble.start_all();

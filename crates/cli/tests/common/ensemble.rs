@@ -29,15 +29,20 @@ struct Member {
 impl Ensemble {
     /// So many servers, none of them started. Their ids are 1 and up, here they count from 0.
     pub fn new(name: &str, count: usize) -> Self {
+        Self::with_observers(name, count, 0)
+    }
+
+    /// The same with some behind them that do not vote.
+    pub fn with_observers(name: &str, voters: usize, observers: usize) -> Self {
         let dir = TestDir::new(name);
         let ports: Vec<[u16; 3]> =
-            (0..count).map(|_| [free_port(), free_port(), free_port()]).collect();
-        let lines: String = (1..)
-            .zip(&ports)
-            .map(|(id, [_, quorum, election])| {
-                format!("server.{id}=127.0.0.1:{quorum}:{election}\n")
-            })
-            .collect();
+            (0..voters + observers).map(|_| [free_port(), free_port(), free_port()]).collect();
+        let mut lines = String::new();
+        for (index, [_, quorum, election]) in ports.iter().enumerate() {
+            let role = if index < voters { "participant" } else { "observer" };
+            let id = index + 1;
+            lines += &format!("server.{id}=127.0.0.1:{quorum}:{election}:{role}\n");
+        }
         let members = (1..).zip(&ports).map(|(id, [port, ..])| {
             let own = dir.join(&id.to_string());
             let data = own.join("data");
