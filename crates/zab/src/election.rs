@@ -35,6 +35,7 @@
 mod ballot;
 mod search;
 
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -87,6 +88,9 @@ pub struct Election {
     round: i64,
     /// How the last election ended; none before the first end.
     decided: Option<Vote>,
+    /// Voters of which the last that was heard is that they cannot be reached: at all times, since
+    /// the loss of a leader's connection may be known before the search for the next one begins.
+    unreachable: BTreeSet<Sid>,
     /// Invariant: there is none unless this server is looking.
     search: Option<Search>,
 }
@@ -102,6 +106,7 @@ impl Election {
             state: ServerState::Looking,
             round: 0,
             decided: None,
+            unreachable: BTreeSet::new(),
             search: None,
         }
     }
@@ -144,6 +149,7 @@ impl Election {
         if from == self.settings.my_sid {
             return;
         }
+        self.unreachable.remove(&from);
         if !self.config.is_voter(from) {
             // Java answers whatever such a server says. Only one who looks can use it, and two
             // servers with different configurations would answer each other for ever.
@@ -164,9 +170,9 @@ impl Election {
     ///
     /// What was sent to it last may have been lost with an earlier connection, so it is sent again.
     pub fn connected(&mut self, _now: Time, sid: Sid, out: &mut Vec<ElectionEffect>) {
-        let Some(search) = &mut self.search else { return };
+        self.unreachable.remove(&sid);
+        let Some(search) = &self.search else { return };
         if self.config.is_voter(sid) && sid != self.settings.my_sid {
-            search.unreachable.remove(&sid);
             let proposal = search.proposal;
             out.push(ElectionEffect::Send(sid, self.message(proposal)));
         }
@@ -174,9 +180,8 @@ impl Election {
 
     /// A server cannot be reached: its connection broke, or dialling it failed.
     pub fn unreachable(&mut self, now: Time, sid: Sid, out: &mut Vec<ElectionEffect>) {
-        let Some(search) = &mut self.search else { return };
         if self.config.is_voter(sid) {
-            search.unreachable.insert(sid);
+            self.unreachable.insert(sid);
             self.count(now, out);
         }
     }

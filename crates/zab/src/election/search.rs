@@ -21,8 +21,6 @@ pub(super) struct Search {
     in_round: BallotBox,
     /// What those said who have a leader, in whichever round they found it.
     settled: BallotBox,
-    /// Voters that cannot be reached, as far as is known.
-    pub(super) unreachable: BTreeSet<Sid>,
     /// Voters whose data are missing: nothing can be expected of them.
     without_data: BTreeSet<Sid>,
     /// Who was told the proposal although it had been sent it before: at most once until it is sent
@@ -44,7 +42,6 @@ impl Search {
             proposal: initial,
             in_round: BallotBox::default(),
             settled: BallotBox::default(),
-            unreachable: BTreeSet::new(),
             without_data: BTreeSet::new(),
             reminded: BTreeSet::new(),
             asked: BTreeSet::new(),
@@ -60,8 +57,8 @@ impl Search {
 
     /// Who would go without the outcome, or hear of it late: members that have asked in vain, and
     /// voters for which only a proposal waits, which is old news by the time they can be reached.
-    fn to_be_told(&self) -> BTreeSet<Sid> {
-        let voters = self.unreachable.union(&self.without_data);
+    fn to_be_told(&self, unreachable: &BTreeSet<Sid>) -> BTreeSet<Sid> {
+        let voters = unreachable.union(&self.without_data);
         voters.chain(&self.asked).copied().collect()
     }
 
@@ -99,9 +96,6 @@ impl Election {
         notification: &Notification,
         out: &mut Vec<ElectionEffect>,
     ) {
-        if let Some(search) = &mut self.search {
-            search.unreachable.remove(&from);
-        }
         match notification.state {
             ServerState::Looking => self.hear_vote(now, from, notification, out),
             ServerState::Following | ServerState::Leading => {
@@ -220,7 +214,7 @@ impl Election {
         let nobody_left = voters.all(|voter| {
             voter == proposal.leader
                 || search.in_round.has_heard(voter)
-                || search.unreachable.contains(&voter)
+                || self.unreachable.contains(&voter)
                 || search.without_data.contains(&voter)
                 || self.config.weight(voter) <= 0
         });
@@ -255,17 +249,17 @@ impl Election {
         }
         let mut longest_ms = self.settings.notification_max_ms;
         let votes = self.config.is_voter(self.settings.my_sid);
-        if !votes || !search.unreachable.is_empty() {
+        if !votes || !self.unreachable.is_empty() {
             longest_ms = longest_ms.min(IN_NEED_INTERVAL_MAX_MS);
         }
         let doubled_ms = search.ask_again_ms.saturating_mul(2).min(longest_ms);
         search.ask_again_ms = doubled_ms.max(1);
         search.ask_again = now + Span::from_millis(search.ask_again_ms);
         search.reminded.clear();
-        let (proposal, unreachable) = (search.proposal, search.unreachable.clone());
+        let proposal = search.proposal;
         for voter in self.config.voters().filter(|voter| *voter != self.settings.my_sid) {
             // Who gets connected is sent the proposal anyway.
-            out.push(if unreachable.contains(&voter) {
+            out.push(if self.unreachable.contains(&voter) {
                 ElectionEffect::Connect(voter)
             } else {
                 ElectionEffect::Send(voter, self.message(proposal))
@@ -285,7 +279,7 @@ impl Election {
         self.round = vote.round;
         self.decided = Some(vote);
         if let Some(search) = self.search.take() {
-            for sid in search.to_be_told() {
+            for sid in search.to_be_told(&self.unreachable) {
                 out.push(ElectionEffect::Send(sid, self.message(vote)));
             }
         }
