@@ -56,6 +56,9 @@ pub struct Settings {
     /// `localSessionsUpgradingEnabled`: such a session becomes one that all know of when it makes an
     /// ephemeral; otherwise it may make none.
     pub local_sessions_upgrading: bool,
+    /// `readonlymode.enabled`: a member of an ensemble that finds no leader serves reads to clients
+    /// that are content with them. It opens sessions for them only if it makes local ones.
+    pub read_only_mode: bool,
     /// `commitLogCount`: transactions that a member of an ensemble keeps for learners that lack
     /// them. More are kept while they are small.
     pub history_count: usize,
@@ -171,6 +174,7 @@ impl Default for Settings {
             connection_throttle: ThrottleSettings::default(),
             local_sessions: false,
             local_sessions_upgrading: false,
+            read_only_mode: false,
             history_count: 500,
         }
     }
@@ -251,6 +255,11 @@ pub const UNSENT_EVENTS_MAX_BYTES: usize = 64 << 20;
 
 /// Bytes of write requests that one shard may have in progress.
 pub const OUTSTANDING_MAX_BYTES: usize = 64 << 20;
+
+/// How long a server looks for a leader before it serves reads without one, or a tick if that is
+/// longer.
+// Java: QuorumPeer.run waits so long with its read-only server.
+pub const READ_ONLY_AFTER: Span = Span::from_millis(2000);
 
 /// Learners that may be connected before a server knows whether it leads.
 pub const EARLY_LINKS_MAX: usize = 100;

@@ -186,6 +186,9 @@ pub enum Service {
     Held,
     /// Nobody: connections are closed, and so are new ones when they ask for a session.
     Down,
+    /// There is no leader, and whoever said that reading is enough may read what this server has.
+    /// All others are served as when it is down.
+    ReadOnly,
 }
 
 /// The answer to a request, not yet encoded.

@@ -15,7 +15,8 @@
 //!
 //! Reading order: `pipeline` (from head to feed), `requests` with `prepare`, `quota`, `sessions`,
 //! `answers` and `reaper` (ordering them, alone or as a leader), `snapshots`; then `ensemble` (from
-//! role to role), `leading` with `owners`, `learning` with `forwarding`, `local_sessions`.
+//! role to role), `leading` with `owners`, `learning` with `forwarding`, `local_sessions`,
+//! `read_only`.
 
 mod answers;
 mod connection_throttle;
@@ -28,6 +29,7 @@ mod owners;
 mod pipeline;
 mod prepare;
 mod quota;
+mod read_only;
 mod reaper;
 mod requests;
 mod sessions;

@@ -451,7 +451,12 @@ impl Shard {
 
     fn connect(&mut self, conn: &mut Conn, body: &[u8], out: &mut Vec<ShardEffect>) {
         let Ok(request) = ConnectRequest::decode(body) else { return close(conn, out) };
-        if self.service == Service::Down {
+        let is_served = match self.service {
+            Service::Up | Service::Held => true,
+            Service::Down => false,
+            Service::ReadOnly => request.read_only == Some(true),
+        };
+        if !is_served {
             self.metrics.closed_without_service += 1;
             return close(conn, out);
         }

@@ -57,6 +57,8 @@ pub(super) struct Ensemble {
     serving_since: Time,
     /// When those who are held are let go if there is no leader.
     held_until: Option<Time>,
+    /// When reads are to be served if there is no leader by then.
+    pub(super) read_only_at: Option<Time>,
     /// What the log has to do before this server may settle.
     pub(super) log_duties: LogDuties,
     /// Learners that are connected, and whether they are being disconnected.
@@ -131,6 +133,7 @@ impl Ensemble {
             service: Service::Down,
             serving_since: Time::default(),
             held_until: None,
+            read_only_at: None,
             log_duties: LogDuties::default(),
             links: BTreeMap::new(),
             digests_differ: false,
@@ -154,6 +157,7 @@ impl Ensemble {
             Role::Learning(learning) if !learning.serves() => Mode::Down,
             Role::Learning(_) if self.election.state() == ServerState::Observing => Mode::Observer,
             Role::Learning(_) => Mode::Follower,
+            _ if self.service == Service::ReadOnly => Mode::ReadOnly,
             Role::Leading(_) | Role::Settling | Role::Looking | Role::Retired => Mode::Down,
         }
     }
@@ -195,9 +199,10 @@ impl Ensemble {
         let election = self.election.next_deadline().filter(|_| !is_over);
         let rests = matches!(self.role, Role::Settling) && self.is_done_with_log();
         let rested = rests.then_some(self.rests_until);
-        let is_up = self.service == Service::Up;
-        let local = self.local.as_ref().filter(|_| is_up).and_then(LocalSessions::next_deadline);
-        [role, election, self.held_until, rested, local].into_iter().flatten().min()
+        let local = self.local.as_ref().filter(|_| self.hears_clients());
+        let local = local.and_then(LocalSessions::next_deadline);
+        let service = [self.held_until, self.read_only_at, local];
+        [role, election, rested].into_iter().chain(service).flatten().min()
     }
 
     /// What follows from a step that is being published, besides its publication.
@@ -206,6 +211,11 @@ impl Ensemble {
             let commit = &mut next.commit;
             learning.forwarding.committed(session, commit.zxid, &mut commit.notices);
         }
+    }
+
+    /// Whether clients can give a sign of life.
+    fn hears_clients(&self) -> bool {
+        matches!(self.service, Service::Up | Service::ReadOnly)
     }
 
     /// Whether the log has done all that it was asked to, but for appending.
@@ -293,7 +303,7 @@ impl Replica {
             self.order_what_is_due(at, out);
         }
         let Some(member) = &mut self.ensemble else { return };
-        if member.service == Service::Up {
+        if member.hears_clients() {
             self.end_local_sessions(at, out);
         }
         let member = self.member();
@@ -307,8 +317,13 @@ impl Replica {
             }
             _ => {}
         }
-        if is_due(member.held_until) {
+        let (held_until, read_only_at) = (member.held_until, member.read_only_at);
+        if is_due(held_until) {
             self.serve_as(at, Service::Down, Vec::new(), out);
+        }
+        if is_due(read_only_at) {
+            self.member().read_only_at = None;
+            self.serve_as(at, Service::ReadOnly, Vec::new(), out);
         }
         if is_due(self.member().election.next_deadline()) {
             self.elect(at, out, |election, to| election.deadline(at.now, to));
@@ -350,6 +365,7 @@ impl Replica {
         let current_epoch = member.current_epoch;
         member.role = Role::Looking;
         member.metrics.searches += 1;
+        self.plan_read_only(at);
         self.elect(at, out, |election, to| election.look(at.now, last, current_epoch, to));
     }
 
@@ -366,6 +382,8 @@ impl Replica {
         assert!(matches!(member.role, Role::Looking), "only who looks finds a leader");
         let (zab, config) = (Arc::clone(&member.zab), Arc::clone(&member.config));
         let epochs = (member.accepted_epoch, member.current_epoch);
+        self.end_read_only(at, out);
+        let member = self.member();
         if member.election.state() != ServerState::Leading {
             let reason = "this server does not lead";
             self.close_links(reason, out);
@@ -479,10 +497,11 @@ impl Replica {
         if has_changed {
             member.serving_since = if service == Service::Up { at.now } else { Time::default() };
         }
-        if let (true, Service::Up, Some(local)) = (has_changed, service, &mut member.local) {
+        member.service = service;
+        if let (true, true, Some(local)) = (has_changed, member.hears_clients(), &mut member.local)
+        {
             local.renew_all(at.now);
         }
-        member.service = service;
         let mut notices = if has_changed { vec![Notice::Service(service)] } else { Vec::new() };
         // Who is dropped has to be disconnected before.
         notices.extend(told);

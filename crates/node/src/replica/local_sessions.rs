@@ -148,7 +148,8 @@ impl Replica {
         Some((request, None))
     }
 
-    fn close_local(&mut self, request: &Request, out: &mut Vec<Effect>) {
+    /// Ends a local session for its client.
+    pub(super) fn close_local(&mut self, request: &Request, out: &mut Vec<Effect>) {
         let session = request.session;
         let asked = Asked::of(request);
         if let Some(local) = self.local_mut() {

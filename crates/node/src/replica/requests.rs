@@ -33,7 +33,9 @@ impl Replica {
 
     /// Whether a client may get a session here, now.
     pub(super) fn serves_new_clients(&self) -> bool {
-        self.orders() || self.learning().is_some_and(|learning| learning.serves())
+        self.orders()
+            || self.learning().is_some_and(|learning| learning.serves())
+            || self.is_read_only()
     }
 
     /// Makes a session for a client.
@@ -47,6 +49,10 @@ impl Replica {
         let session = self.sessions.next_id();
         if self.open_local(at, session, timeout_ms) {
             return self.pipeline.publish_now(vec![attached(from, session, timeout_ms)], out);
+        }
+        if self.is_read_only() {
+            // Java sends something that no client understands.
+            return self.pipeline.publish_now(vec![Notice::TurnedAway { to: from }], out);
         }
         if let Some(learning) = self.learning_mut() {
             return learning.open(Some(from), session, timeout_ms);
@@ -65,6 +71,9 @@ impl Replica {
         (from, session, proven, timeout_ms): (ConnRef, SessionId, bool, i32),
         out: &mut Vec<Effect>,
     ) {
+        if self.is_read_only() {
+            return self.resume_read_only(at, (from, session, proven, timeout_ms), out);
+        }
         // The rightful holder loses its connection even to a wrong password, as in Java.
         let mut notices = vec![Notice::Evict { session, keep: Some(from) }];
         if proven && self.is_local(session) && self.open_local(at, session, timeout_ms) {
@@ -97,6 +106,8 @@ impl Replica {
             if let Some((request, refusal)) = self.local_request(at, request, out) {
                 self.forward(request, refusal, out);
             }
+        } else if self.is_read_only() {
+            self.refuse_write(&request, out);
         } else if let Some(leading) = self.leading_mut().filter(|leading| leading.is_established())
         {
             // It is about to hand over; who asked will be disconnected then.
@@ -157,8 +168,8 @@ impl Replica {
         let judge = self.judge(rights, &excess);
         let txn = match (decoded, rights.refusal) {
             (Err(_), _) => Txn::Error(ErrorCode::MARSHALLING_ERROR),
+            (Ok(ClientRequest::Reconfig { .. }), _) => Txn::Error(self.answer_to_reconfig()),
             (Ok(_), Some(err)) => Txn::Error(err),
-            (Ok(ClientRequest::Reconfig { .. }), None) => Txn::Error(self.answer_to_reconfig()),
             (Ok(ClientRequest::Multi(parts)), None) => judge.multi(&header, parts),
             (Ok(single), None) => judge.prepare(single).unwrap_or_else(Txn::Error),
         };

@@ -115,11 +115,12 @@ impl Shard {
                 }
             }
             Notice::Attached { to, session, timeout_ms, password } if to.shard == self.id => {
+                let is_read_only = self.service == Service::ReadOnly;
                 let response = |read_only: Option<bool>| ConnectResponse {
                     timeout_ms: *timeout_ms,
                     session: *session,
                     password: *password,
-                    read_only: read_only.map(|_| false),
+                    read_only: read_only.map(|_| is_read_only),
                 };
                 if self.connected(at, *to, response, out) {
                     self.by_session.insert(*session, to.conn);
@@ -133,8 +134,10 @@ impl Shard {
                 }
             }
             Notice::Refused { to } if to.shard == self.id => {
-                let response =
-                    |read_only: Option<bool>| ConnectResponse::expired(read_only.map(|_| false));
+                let is_read_only = self.service == Service::ReadOnly;
+                let response = |read_only: Option<bool>| {
+                    ConnectResponse::expired(read_only.map(|_| is_read_only))
+                };
                 if self.connected(at, *to, response, out)
                     && let Some(mut conn) = self.take(to.conn)
                 {

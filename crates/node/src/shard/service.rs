@@ -52,6 +52,8 @@ impl Shard {
             }
             // Who has not asked for anything yet is told when it does.
             Service::Down => self.close_where(out, |conn| conn.state != State::New),
+            // It was down before, so there is nobody yet.
+            Service::ReadOnly => self.idle_deadline = at.now + self.idle_scan_period(),
         }
     }
 

@@ -6,6 +6,7 @@ mod common;
 mod changes_of_leader;
 mod history;
 mod local_sessions;
+mod read_only;
 mod requests;
 mod sessions;
 mod world;

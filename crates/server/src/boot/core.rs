@@ -39,6 +39,7 @@ pub(super) fn settings(config: &Config) -> Result<Settings, StartError> {
         history_count: own.map_or(0, |own| own.commit_log_count as usize),
         local_sessions: own.is_some_and(|own| own.local_sessions),
         local_sessions_upgrading: own.is_some_and(|own| own.local_sessions_upgrading),
+        read_only_mode: own.is_some_and(|own| own.read_only_mode),
         digest_enabled: config.digest_enabled,
         enforce_quota: config.enforce_quota,
         extended_types: config.extended_types_enabled,

@@ -51,6 +51,8 @@ pub struct Ensemble {
     pub local_sessions: bool,
     /// Whether such a session becomes one that all know of with its first ephemeral znode.
     pub local_sessions_upgrading: bool,
+    /// Whether reads are served when no leader is found.
+    pub read_only_mode: bool,
 
     /// Transactions held for learners, at least.
     pub commit_log_count: u32,
@@ -93,6 +95,7 @@ pub(super) fn resolve(
         notification_max_ms: positive("zookeeper.fastleader.maxNotificationInterval").unwrap_or(1),
         local_sessions: settings.bool("localSessionsEnabled"),
         local_sessions_upgrading: settings.bool("localSessionsUpgradingEnabled"),
+        read_only_mode: settings.bool("readonlymode.enabled"),
         commit_log_count: count("zookeeper.commitLogCount"),
         snapshot_sync_forced: settings.bool("zookeeper.forceSnapshotSync"),
         db_autocreate: settings.bool("zookeeper.db.autocreate"),
