@@ -311,7 +311,7 @@ impl Process {
                 self.hold_against_witness(outside, &commit, before);
             }
             Service::Held => {}
-            Service::Down => self.shown = None,
+            Service::Down | Service::ReadOnly => self.shown = None,
         }
         outside.stats.commits += u64::from(commit.zxid != Zxid::NONE);
         self.feed.push(Rc::new(commit));
