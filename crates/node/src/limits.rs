@@ -53,8 +53,8 @@ pub struct Settings {
     pub connection_throttle: ThrottleSettings,
     /// `localSessionsEnabled`: in an ensemble, sessions of which only their server knows.
     pub local_sessions: bool,
-    /// `localSessionsUpgradingEnabled`: such a session becomes one that all know of when it makes an
-    /// ephemeral; otherwise it may make none.
+    /// `localSessionsUpgradingEnabled`: such a session becomes one that all know of when it makes
+    /// an ephemeral; otherwise it may make none.
     pub local_sessions_upgrading: bool,
     /// `readonlymode.enabled`: a member of an ensemble that finds no leader serves reads to clients
     /// that are content with them. It opens sessions for them only if it makes local ones.

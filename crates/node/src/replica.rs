@@ -10,12 +10,12 @@
 //!
 //! A transaction is applied to the head tree at once and waits in flight until it is committed;
 //! then it is published. Nothing that is not on disk, here or at a quorum, is ever shown to
-//! anybody. A server that is alone plays one role for ever; a member of an ensemble goes from role to
-//! role, and what was in flight stays in flight until it is known whether the next leader has it.
+//! anybody. A server that is alone plays one role for ever; a member of an ensemble goes from role
+//! to role. What was in flight stays in flight until it is known whether the next leader has it.
 //!
 //! Reading order: `pipeline` (from head to feed), `requests` with `prepare`, `quota`, `sessions`,
 //! `answers` and `reaper` (ordering them, alone or as a leader), `snapshots`; then `ensemble` (from
-//! role to role), `leading` with `owners`, `learning` with `forwarding`, `local_sessions`,
+//! role to role), `leading` with `owners`, `learning` with `forwarding`; `local_sessions` and
 //! `read_only`.
 
 mod answers;
