@@ -45,7 +45,10 @@ impl ElectionPeers {
         if connect_rule::dialled(settings.own, sid) == Verdict::Keep {
             return Ok(Some(stream));
         }
-        peer.asked_at = Some(Instant::now());
+        if peer.conn.is_none() {
+            // It may have dialled back already, faster than this thread got here.
+            peer.asked_at = Some(Instant::now());
+        }
         Ok(None)
     }
 
