@@ -6,12 +6,11 @@
 //! 2. Logs are cut behind the tree's zxid, if they reach there: the old history or, since a leader
 //!    that sends a snapshot knows of nothing behind it, its part that may matter to anybody.
 //! 3. The snapshot gets its name: the tree, or a later good snapshot of old if there is one.
-//! 4. Later snapshots are removed, the newest first: the tree.
-//! 5. Older logs and snapshots are removed, in no order: the tree. They must not stay: what they
-//!    hold may be no part of the history that the tree is of, and whoever fell back on them would
-//!    find a hole between them and what is logged from now on.
+//! 4. All else is removed, in no order: such a later snapshot as long as one is left, or the tree.
+//!    Nothing may stay, not even what is older: it may be no part of the history that the tree is
+//!    of, and whoever fell back on it would find a hole between it and what is logged from now on.
 //!
-//! As a rule nothing of old is behind the tree's zxid, and only 1, 3 and 5 find something to do.
+//! As a rule nothing of old is behind the tree's zxid, and 2 finds nothing to do.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,7 +20,7 @@ use ostler_tree::Tree;
 use crate::disk::Disk;
 use crate::names::{self, NamedFile};
 use crate::snapshot::{SnapshotOptions, write_unnamed_sent};
-use crate::truncate::{cut_logs_behind, remove_bad_snapshots_behind, remove_snapshots_behind};
+use crate::truncate::{cut_logs_behind, remove_bad_snapshots_behind};
 
 /// Makes `tree` all that the directories hold; returns its snapshot.
 pub(crate) fn install<D: Disk>(
@@ -37,7 +36,6 @@ pub(crate) fn install<D: Disk>(
     remove_bad_snapshots_behind(disk, snap_dir, zxid).map_err(io::Error::other)?;
     cut_logs_behind(disk, log_dir, zxid, zxid, max_record_bytes).map_err(io::Error::other)?;
     let installed = whole.name(disk, snap_dir)?;
-    remove_snapshots_behind(disk, snap_dir, zxid).map_err(io::Error::other)?;
     let old = names::snapshots(disk, snap_dir)?.into_iter().chain(names::logs(disk, log_dir)?);
     for NamedFile { path, .. } in old.filter(|file| file.path != installed) {
         disk.remove(&path)?;

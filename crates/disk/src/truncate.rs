@@ -142,7 +142,7 @@ pub(crate) fn remove_bad_snapshots_behind<D: Disk>(
 }
 
 /// Removes snapshots behind `target`.
-pub(crate) fn remove_snapshots_behind<D: Disk>(
+fn remove_snapshots_behind<D: Disk>(
     disk: &D,
     snap_dir: &Path,
     target: Zxid,
