@@ -12,9 +12,9 @@
 //! writer. Whoever drives them (threads in the server crate, one loop in a simulator) carries out
 //! the effects in order.
 //!
-//! In an ensemble the replica is more than that: it owns the machines of [`ostler_zab`] and plays the
-//! role that they find for it. A leader orders what all servers' clients ask for; a learner sends
-//! its clients' requests there and answers them from the transactions that come back. Shards
+//! In an ensemble the replica is more than that: it owns the machines of [`ostler_zab`] and plays
+//! the role that they find for it. A leader orders what all servers' clients ask for; a learner
+//! sends its clients' requests there and answers them from the transactions that come back. Shards
 //! notice nothing of it but whether clients are served ([`messages::Service`]).
 //!
 //! **The ordering rule.** A shard learns of the world only by the commits it is handed, one at a
