@@ -49,8 +49,8 @@ pub struct Storage<D: Disk> {
 }
 
 impl<D: Disk + Clone> Storage<D> {
-    /// The directories must exist, and may be the same. Nothing is done yet; [`Self::recover`] comes
-    /// first.
+    /// The directories must exist, and may be the same. Nothing is done yet: [`Self::recover`]
+    /// comes first.
     pub fn new(disk: D, snap_dir: PathBuf, log_dir: PathBuf, options: StorageOptions) -> Self {
         let log = Log::new(disk.clone(), log_dir.clone(), options.log.clone());
         let (last, has_recovered, bar) = (Zxid::ZERO, false, Arc::default());
