@@ -105,7 +105,7 @@ fn observers_serve_and_do_not_count() {
     let tree = ensemble.assert_same_everywhere();
     assert_eq!(tree["/after"].data, b"49");
     // One voter is left: its observers know that it leads nobody.
-    let left = voters.into_iter().filter(|index| ensemble.running().contains(index)).last();
+    let left = voters.into_iter().rfind(|index| ensemble.running().contains(index));
     ensemble.kill(left.expect("two are left"));
     for index in ensemble.running() {
         poll_until("they serve nobody", || ensemble.mode(index).is_none().then_some(()));

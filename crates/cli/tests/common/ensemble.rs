@@ -62,7 +62,7 @@ impl Ensemble {
     }
 
     /// Adds a line to all configurations.
-    pub fn add_line(&mut self, line: &str) {
+    pub fn add_line(&self, line: &str) {
         for member in &self.members {
             let mut text = fs::read_to_string(&member.config).expect("it was written");
             text.push_str(line);
