@@ -9,7 +9,8 @@
 //! no thread. It checks no transaction: what the log says is applied.
 //!
 //! Invariants:
-//! - Once [`log::Log::commit`] has returned `Ok`, every recovery finds the batch, whatever crashes.
+//! - Once [`log::Log::commit`] has returned `Ok`, every recovery finds the batch, whatever crashes,
+//!   until somebody asks for a truncation or an installation that takes it back.
 //! - What recovery returns is a prefix of what was appended.
 //! - A recovery that fails has changed no file.
 //! - No bytes in any file make a reader panic or allocate more than the file justifies.
