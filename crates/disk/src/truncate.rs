@@ -28,10 +28,8 @@ use crate::snapshot_reader::verify_snapshot;
 /// Why the history does not end where it was to end.
 ///
 /// Unless it is [`Self::Changing`], nothing was changed: this server cannot go back to where it
-/// agrees with its leader, but what it has is as good as before. It can ask the leader for
-/// everything: to one that reports a zxid that is in nobody's history, such as 1, a leader sends
-/// a snapshot, and [`Storage::install`](crate::storage::Storage::install) puts that in the place
-/// of what is here.
+/// agrees with its leader, but what it has is as good as before. The leader that demanded it can
+/// send everything instead, for [`Storage::install`](crate::storage::Storage::install).
 #[derive(Debug, thiserror::Error)]
 pub enum TruncateError {
     /// No snapshot is old enough, so what came before the target is not there any more.
