@@ -162,11 +162,13 @@ impl Server {
     pub fn start(config: Config) -> Result<Self, StartError> {
         let settings = Arc::new(core::settings(&config)?);
         let locks = directories::prepare(&config)?;
-        let own = config.ensemble.as_ref();
-        let ports = own.map(|own| Ports::bind(&config, own)).transpose()?;
         let listener = bind(&config)?;
         let hash_key = random()?;
         let found = directories::recover(&config, hash_key)?;
+        // Not before: whoever is refused knows that this server has no vote yet, and whoever only
+        // waits does not.
+        let own = config.ensemble.as_ref();
+        let ports = own.map(|own| Ports::bind(&config, own)).transpose()?;
         let (end, ends) = mailbox();
         let mut starter = Starter::new(config, end);
         starter.add_shards(&settings, &found.data.tree)?;

@@ -24,8 +24,8 @@ use crate::peers::election::{CONNS_MAX, ElectionPeers, ElectionSettings};
 use crate::peers::links::{LAG_BYTES_MAX, LINKS_MAX, LinkSettings, Links};
 use crate::peers::listening::{self, Door};
 
-/// The ports on which the other servers connect, taken early: who is refused here looks elsewhere,
-/// who only waits finds this server in the end.
+/// The ports on which the other servers connect. Both are open in every role, so that a new leader
+/// is found at the first attempt.
 pub(super) struct Ports {
     quorum: Vec<TcpListener>,
     election: Vec<TcpListener>,
