@@ -32,6 +32,12 @@ impl Chronicle {
         if last == now {
             return;
         }
+        if now.retired {
+            if !last.retired {
+                tracing::info!("leads and follows no more");
+            }
+            return;
+        }
         if (last.state, last.leader) != (now.state, now.leader) {
             self.note_state(last, now);
         }
@@ -44,47 +50,46 @@ impl Chronicle {
     }
 
     fn note_state(&mut self, last: Standing, now: Standing) {
-        match now.state {
-            ServerState::Looking => {
-                if last.state != ServerState::Looking {
-                    tracing::warn!("Peer state changed: looking");
-                    tracing::info!("LOOKING");
-                    self.looking_since = Instant::now();
-                }
-                return;
+        if now.state == ServerState::Looking {
+            if last.state != ServerState::Looking {
+                tracing::info!("Peer state changed: looking");
+                tracing::info!("LOOKING");
+                self.looking_since = Instant::now();
             }
-            ServerState::Leading => tracing::info!("LEADING"),
-            ServerState::Following => tracing::info!("FOLLOWING"),
-            ServerState::Observing => tracing::info!("OBSERVING"),
+            return;
         }
+        let Some(leader) = now.leader else { return };
+        tracing::info!("{}", word(now.state));
         self.decided_at = Instant::now();
-        let took = (self.decided_at - self.looking_since).as_millis();
-        match now.leader {
-            Some(leader) => tracing::info!("the leader is server {leader}, elected in {took} ms"),
-            None => tracing::info!("elected in {took} ms"),
-        }
+        let took = self.decided_at - self.looking_since;
+        tracing::info!("the leader is server {leader}, elected in {} ms", took.as_millis());
     }
 
     fn note_mode(&self, now: Standing) {
-        let election = (self.decided_at - self.looking_since).as_millis();
-        let since = self.decided_at.elapsed().as_millis();
-        let epoch = now.epoch.0;
         match now.mode {
-            Mode::Leader => tracing::info!(
-                "LEADING - LEADER ELECTION TOOK - {election} ms; serving epoch 0x{epoch:x}, \
-                 {since} ms after the election"
-            ),
-            Mode::Follower => tracing::info!(
-                "FOLLOWING - LEADER ELECTION TOOK - {election} ms; serving epoch 0x{epoch:x}, \
-                 {since} ms after the election"
-            ),
-            Mode::Observer => tracing::info!(
-                "OBSERVING - LEADER ELECTION TOOK - {election} ms; serving epoch 0x{epoch:x}, \
-                 {since} ms after the election"
-            ),
+            Mode::Leader | Mode::Follower | Mode::Observer => {
+                let word = word(now.state);
+                let took = (self.decided_at - self.looking_since).as_millis();
+                tracing::info!("{word} - LEADER ELECTION TOOK - {took} MS");
+                tracing::info!("Peer state changed: {} - broadcast", word.to_lowercase());
+                tracing::info!(
+                    "serving epoch 0x{:x}, {} ms after the election",
+                    now.epoch.0,
+                    self.decided_at.elapsed().as_millis()
+                );
+            }
             Mode::ReadOnly => tracing::info!("no leader: serving reads only"),
-            Mode::Down => tracing::warn!("no leader: not serving clients"),
+            Mode::Down => tracing::info!("no leader: not serving clients"),
             Mode::Standalone => {}
         }
+    }
+}
+
+fn word(state: ServerState) -> &'static str {
+    match state {
+        ServerState::Looking => "LOOKING",
+        ServerState::Following => "FOLLOWING",
+        ServerState::Leading => "LEADING",
+        ServerState::Observing => "OBSERVING",
     }
 }
