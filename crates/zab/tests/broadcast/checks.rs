@@ -65,7 +65,27 @@ impl Checks {
     }
 }
 
+/// What no server of ours ever has to say of another one of ours, whatever happens around them.
+const NEVER_SAID: [&str; 10] = [
+    "out of turn",
+    "not the next one",
+    "a proposal of",
+    "of another epoch",
+    "a second",
+    "behind the end",
+    "neither",
+    "never proposed",
+    "cannot be read",
+    "of nothing",
+];
+
 impl World {
+    /// A server leaves another one.
+    pub(crate) fn assert_no_fault_of_ours(&self, sid: Sid, why: &str) {
+        let is_fault = NEVER_SAID.iter().any(|never| why.contains(never));
+        assert!(!(self.elects && is_fault), "{sid}: {why}");
+    }
+
     /// A leader commits: a quorum has it on disk.
     pub(crate) fn assert_held_by_quorum(&self, zxid: Zxid) {
         let holds = |disk: &Disk| {

@@ -83,6 +83,7 @@ impl World {
                 LeaderEffect::Send(link, packet) => self.send(sid, link, Cargo::Packet(packet)),
                 LeaderEffect::SendSnapshot(link, zxid) => self.send_snapshot(sid, link, zxid),
                 LeaderEffect::Close(link, why) => {
+                    self.assert_no_fault_of_ours(sid, why);
                     let other = self.net.links.get(&link).map(|link| link.other(sid));
                     let name = other.map_or_else(|| "nobody".into(), |other| other.to_string());
                     self.note(sid, &format!("closes the link of {name}: {why}"));
@@ -286,6 +287,7 @@ impl World {
 
     fn give_up(&mut self, sid: Sid, why: &str) {
         self.note(sid, &format!("gives up: {why}"));
+        self.assert_no_fault_of_ours(sid, why);
         for link in self.net.links_of(sid) {
             self.close(sid, link);
         }
