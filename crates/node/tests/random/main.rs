@@ -1,5 +1,6 @@
 //! Random histories: clients that pipeline, hang up, come back and steal their own sessions; queues
-//! that run at any speed; bytes cut anywhere; time that jumps; a process that dies.
+//! that run at any speed; bytes cut anywhere; time that jumps; service that is interrupted; a process
+//! that dies.
 //!
 //! Every decision comes from one seed. When the history is over, the log is replayed on a naive
 //! model, and whatever a client was told must be what the model says at the zxid that it was told
@@ -15,6 +16,7 @@ mod workload;
 
 use ostler_node::clock::{Span, Time};
 use ostler_node::limits::Settings;
+use ostler_node::messages::{Notice, Service};
 use ostler_node::rng::Rng;
 use ostler_wire::connect::ConnectRequest;
 use ostler_wire::ids::{SessionId, Xid, Zxid};
@@ -136,9 +138,10 @@ impl History {
     /// One event somewhere.
     fn step(&mut self, weights: &[u64]) {
         let mut draw = self.below(weights.iter().sum::<u64>() * 100);
-        let rare = draw < 3;
-        if rare {
-            return self.restart();
+        match draw {
+            0..3 => return self.restart(),
+            3..12 => return self.change_service(),
+            _ => {}
         }
         draw /= 100;
         let mut event = 0;
@@ -267,8 +270,21 @@ impl History {
         self.listen();
     }
 
+    /// As in an ensemble, the leader is lost or found; only that here transactions go on meanwhile.
+    fn change_service(&mut self) {
+        let service = [Service::Held, Service::Up, Service::Up, Service::Down];
+        let service = service[self.portion(service.len() as u64) - 1];
+        self.serve(service);
+    }
+
+    fn serve(&mut self, service: Service) {
+        let view = self.world.replica.report(self.world.clock).tree;
+        self.world.tell(view, vec![Notice::Service(service)]);
+    }
+
     /// Everything is answered that can be; then everybody leaves and all sessions end.
     fn end(&mut self) {
+        self.serve(Service::Up);
         self.world.settle();
         self.listen();
         assert_eq!(self.world.stalled(), [], "nobody reads them");
