@@ -8,6 +8,8 @@
 //!            leader found, history complete
 //! ```
 //!
+//! From Down it may also go to `ReadOnly` and back, for clients that are content with reading.
+//!
 //! Nobody who is held is looked for: a connection is paused when it sends something, so what is
 //! kept of it is at most what its socket brought in one go. Commits come in every state, with
 //! their changes, and set off watches; but only requests that were taken before are answered.
