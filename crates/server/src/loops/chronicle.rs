@@ -52,17 +52,25 @@ impl Chronicle {
     fn note_state(&mut self, last: Standing, now: Standing) {
         if now.state == ServerState::Looking {
             if last.state != ServerState::Looking {
-                tracing::info!("Peer state changed: looking");
-                tracing::info!("LOOKING");
-                self.looking_since = Instant::now();
+                self.note_looking();
             }
             return;
         }
         let Some(leader) = now.leader else { return };
+        if last.state != ServerState::Looking {
+            // It has looked and found within one step.
+            self.note_looking();
+        }
         tracing::info!("{}", word(now.state));
         self.decided_at = Instant::now();
         let took = self.decided_at - self.looking_since;
         tracing::info!("the leader is server {leader}, elected in {} ms", took.as_millis());
+    }
+
+    fn note_looking(&mut self) {
+        tracing::info!("Peer state changed: looking");
+        tracing::info!("LOOKING");
+        self.looking_since = Instant::now();
     }
 
     fn note_mode(&self, now: Standing) {
