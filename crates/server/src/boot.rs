@@ -248,7 +248,9 @@ impl Server {
     /// Lets somebody else lead, if this server does: found at once, since nobody has to notice that
     /// it is gone.
     fn hand_over(&self) {
-        let Some((peers, _)) = &self.peers else { return };
+        let Some((peers, doors)) = &self.peers else { return };
+        // Whoever dials from now on learns at once that nobody is here.
+        doors.close();
         let (to, given_up) = mailbox();
         let _ = self.replica.send(ReplicaMail::HandOver(to));
         // It is dropped when this server leads no more.

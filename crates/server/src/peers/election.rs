@@ -75,8 +75,8 @@ struct Peer {
     last: Option<Arc<[u8]>>,
     /// Somebody is dialling it.
     dialling: bool,
-    /// When it was last asked to dial back.
-    asked_at: Option<Instant>,
+    /// It is not to be dialled before this: it was asked to dial back, or hung up at once.
+    spared_until: Option<Instant>,
 }
 
 /// The connection with a server that counts.
@@ -84,6 +84,7 @@ struct Peer {
 struct Conn {
     id: u64,
     stream: Arc<TcpStream>,
+    since: Instant,
 }
 
 impl ElectionPeers {
@@ -132,8 +133,8 @@ impl ElectionPeers {
 
     fn dial_if_needed(&self, state: &mut State, sid: Sid) {
         let peer = state.peers.entry(sid).or_default();
-        let asked = peer.asked_at.is_some_and(|at| at.elapsed() < DIALS_BACK_WITHIN);
-        if peer.conn.is_none() && !peer.dialling && !asked {
+        let spared = peer.spared_until.is_some_and(|until| Instant::now() < until);
+        if peer.conn.is_none() && !peer.dialling && !spared {
             let addresses = self.0.settings.addresses.get(&sid).cloned().unwrap_or_default();
             self.start_dialling(state, sid, addresses);
         }
@@ -172,9 +173,8 @@ impl ElectionPeers {
         thread::Builder::new()
             .name("election".to_owned())
             .spawn(move || peers.write(sid, id, &to))?;
-        let conn = Conn { id, stream: Arc::clone(&stream) };
+        let conn = Conn { id, stream: Arc::clone(&stream), since: Instant::now() };
         let peer = state.peers.entry(sid).or_default();
-        peer.asked_at = None;
         if let Some(old) = peer.conn.replace(conn) {
             let _ = old.stream.shutdown(Shutdown::Both);
         }
@@ -188,8 +188,9 @@ impl ElectionPeers {
     fn remove(&self, sid: Sid, id: u64) -> bool {
         let mut state = self.state();
         let Some(peer) = state.peers.get_mut(&sid) else { return false };
-        if peer.conn.take_if(|conn| conn.id == id).is_none() {
-            return false;
+        let Some(ended) = peer.conn.take_if(|conn| conn.id == id) else { return false };
+        if ended.since.elapsed() < SHORT_LIVED {
+            peer.spared_until = Some(Instant::now() + SPARED);
         }
         if !self.0.settings.addresses.contains_key(&sid) {
             state.peers.remove(&sid);
@@ -213,9 +214,10 @@ pub(crate) const CONNS_MAX: usize = 512;
 /// Servers that no server line names: joiners, which want to know who leads.
 const STRANGERS_MAX: usize = 64;
 
-/// Whoever was dialled and has the larger id gets this long to dial back before it is dialled
-/// again.
-const DIALS_BACK_WITHIN: Duration = Duration::from_millis(100);
+/// Whoever has the larger id gets this long to dial back before it is asked to again, and whoever
+/// hangs up at once is left alone for as long.
+const SPARED: Duration = Duration::from_millis(100);
+const SHORT_LIVED: Duration = Duration::from_millis(20);
 
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use ostler_wire::ids::Sid;
 use ostler_wire::vote::{Hello, Notification};
 use ostler_zab::connect_rule::{self, Verdict};
 
-use super::ElectionPeers;
+use super::{ElectionPeers, SPARED};
 use crate::mail::ReplicaMail;
 use crate::peers::address::{self, HostPort};
 use crate::peers::gate::Gate;
@@ -24,7 +24,7 @@ impl ElectionPeers {
             Ok(None) => {}
             Err(error) => {
                 tracing::warn!("Cannot open channel to {sid} at election address {error}");
-                self.tell(Input::ElectionUnreachable(sid));
+                self.tell_unreachable(sid);
             }
         }
     }
@@ -47,7 +47,7 @@ impl ElectionPeers {
         }
         if peer.conn.is_none() {
             // It may have dialled back already, faster than this thread got here.
-            peer.asked_at = Some(Instant::now());
+            peer.spared_until = Some(Instant::now() + SPARED);
         }
         Ok(None)
     }
@@ -131,6 +131,15 @@ impl ElectionPeers {
         // closed says that nobody is there.
         if self.is_gone(sid) {
             tracing::info!("server {sid} is gone: nobody listens where it was");
+            self.tell_unreachable(sid);
+        }
+    }
+
+    /// Says that a server cannot be reached, unless it has connected meanwhile: nothing would say
+    /// that it can be after all.
+    fn tell_unreachable(&self, sid: Sid) {
+        let state = self.state();
+        if state.peers.get(&sid).is_none_or(|peer| peer.conn.is_none()) {
             self.tell(Input::ElectionUnreachable(sid));
         }
     }
