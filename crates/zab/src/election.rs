@@ -22,8 +22,8 @@
 //!
 //! Beyond what ZooKeeper does, and without its servers noticing more than speed:
 //! - The wait ends when nobody is left to be waited for.
-//! - A vote in the same round is answered if it is worse, or its sender's first: the sender may have
-//!   sat in its old role, and dropped what it heard, when ours came.
+//! - A vote in the same round is answered if it is worse, or its sender's first: the sender may
+//!   have sat in its old role, and dropped what it heard, when ours came.
 //! - Who asked in vain, or could not be asked, is told when there is a leader.
 //! - An observer goes by the words of those who have a leader only. Proposals change without its
 //!   being told.
