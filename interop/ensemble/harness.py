@@ -35,7 +35,7 @@ class Stage:
     def ensemble(self, *kinds, hosts=None, **settings):
         """Makes an ensemble, starts it and waits for it."""
         made = self.made(*kinds, hosts=hosts, **settings)
-        made.start_evenly()
+        made.start_led_by_last()
         made.wait()
         return made
 
