@@ -489,8 +489,10 @@ impl Leader {
         self.committed = self.epoch.first_zxid();
         self.proposed = self.committed;
         out.push(LeaderEffect::Established(self.epoch));
-        for (id, link) in &self.links {
+        for (id, link) in &mut self.links {
             if link.stage == Stage::Synced {
+                // It had no reason to speak while it waited for this.
+                link.hear(now);
                 out.push(up_to_date(*id));
             }
         }
@@ -519,9 +521,9 @@ impl Leader {
     /// Signs of life to all who can take them; who gives none is dropped.
     fn ping(&mut self, now: Time, out: &mut Vec<LeaderEffect>) {
         let zxid = self.proposed.max(self.epoch.first_zxid());
-        let settings = &self.settings;
+        let (reigns, settings) = (self.phase == Phase::Broadcast, &self.settings);
         self.links.retain(|id, link| {
-            let fault = link.fault(now, settings);
+            let fault = link.fault(now, reigns, settings);
             if let Some(why) = fault {
                 out.push(LeaderEffect::Close(*id, why));
                 out.push(LeaderEffect::Left(*id));

@@ -32,10 +32,9 @@ impl Leader {
             Plan::Trunc(to) => (PacketKind::Trunc, to),
             Plan::Snap => (PacketKind::Snap, self.committed),
         };
-        let mut send = |packet| out.push(LeaderEffect::Send(id, packet));
         // Java: a DIFF names the zxid to which it leads; nobody reads it.
         let zxid = if kind == PacketKind::Diff { self.committed.max(from) } else { from };
-        send(QuorumPacket::bare(kind, zxid));
+        out.push(LeaderEffect::Send(id, QuorumPacket::bare(kind, zxid)));
         if plan == Plan::Snap {
             link.snapshot = true;
             out.push(LeaderEffect::SendSnapshot(id, zxid));

@@ -86,12 +86,17 @@ impl Link {
         }
     }
 
-    /// Why to drop it, if there is reason.
-    pub(super) fn fault(&self, now: Time, settings: &ZabSettings) -> Option<&'static str> {
+    /// Why to drop it, if there is reason. It answers pings only once there is a reign.
+    pub(super) fn fault(
+        &self,
+        now: Time,
+        reigns: bool,
+        settings: &ZabSettings,
+    ) -> Option<&'static str> {
         let sync_ms = settings.tick_ms.saturating_mul(settings.sync_limit);
         let init_ms = settings.tick_ms.saturating_mul(settings.init_limit);
         let (silence_ms, why) = match self.stage {
-            Stage::Synced => {
+            Stage::Synced if reigns => {
                 let max_ms = settings.silence_max_ms.unwrap_or(u64::MAX);
                 (sync_ms.min(max_ms), "the learner was silent for too long")
             }
@@ -100,9 +105,12 @@ impl Link {
                 let patience_ms = init_ms.saturating_mul(SNAPSHOT_PATIENCE);
                 (patience_ms, "the learner did not take its snapshot in time")
             }
-            Stage::Silent | Stage::Introduced | Stage::Invited | Stage::Accepted | Stage::Fed => {
-                (init_ms, "the learner did not synchronise in time")
-            }
+            Stage::Silent
+            | Stage::Introduced
+            | Stage::Invited
+            | Stage::Accepted
+            | Stage::Fed
+            | Stage::Synced => (init_ms, "the learner did not synchronise in time"),
         };
         if now >= self.heard + Span::from_millis(silence_ms) {
             return Some(why);
