@@ -29,7 +29,8 @@ pub struct EpochFiles {
     pub current: Option<Epoch>,
 }
 
-/// Why a server must not take part in an ensemble with these files. Nothing was changed.
+/// Why a server must not take part in an ensemble with these files. Nothing was changed, unless a
+/// file could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum EpochError {
     /// A file cannot be read or written.

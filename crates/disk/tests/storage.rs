@@ -199,7 +199,7 @@ fn go_on(
 
 #[test]
 fn a_truncation_ends_history_at_its_target_wherever_the_power_fails() {
-    for seed in 0..40 {
+    for seed in 0..24 {
         let scene = Scene::draw(seed, 0);
         scene.spoil_a_snapshot();
         let target = scene.pick(seed * 7919 + 3);
@@ -322,7 +322,7 @@ fn sent_tree(scene: &Scene, draw: u64) -> Tree {
 
 #[test]
 fn an_installed_tree_takes_the_place_of_everything_wherever_the_power_fails() {
-    for seed in 0..40 {
+    for seed in 0..24 {
         let scene = Scene::draw(seed, usize::from(seed % 3 == 0));
         scene.spoil_a_snapshot();
         let tree = sent_tree(&scene, seed * 7919 + seed / 6);
