@@ -182,6 +182,8 @@ class Play:
         for name in sorted(self.peers):
             peer = self.peers[name]
             related = peer.watching or (action == "connect" and peer.session == self.asked_for)
+            # What one member did reaches the others by and by.
+            related = related or (len(self.server.members) > 1 and action != "sleep")
             if peer is not actor or action == "sleep":
                 if peer.is_open and related:
                     peer.settle()

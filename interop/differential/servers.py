@@ -43,7 +43,7 @@ class Server:
     """A running server; `kind` is apache or ostler."""
 
     def __init__(self, kind, command, config, properties, scratch, my_id=None):
-        self.kind = kind
+        self.kind, self.members = kind, [self]
         self.directory = Path(tempfile.mkdtemp(prefix=kind + "-", dir=scratch))
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
