@@ -41,7 +41,7 @@ class Admin:
 
     def connect(self, authenticated=True):
         self.peer.open()
-        self.peer.put_frame(struct.pack(">iqiqi", 0, 0, 4000, 0, 16) + bytes(16) + b"\0",
+        self.peer.put_frame(struct.pack(">iqiqi", 0, 0, 40000, 0, 16) + bytes(16) + b"\0",
                             ("connect", "connect"))
         if authenticated:
             auth = {"type": 0, "scheme": "digest", "auth": ":".join(SUPER).encode()}
