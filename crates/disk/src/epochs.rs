@@ -9,9 +9,10 @@
 //! What follows a new leader brings its history to disk first and raises `currentEpoch` then. A
 //! crash in between leaves a history that reaches into an epoch above `currentEpoch`. Since the
 //! history arrives in order, a record of that epoch proves that everything before the epoch is
-//! there too: raising the file is what was left to do, and [`load_epochs`] does it. It does so only
-//! up to `acceptedEpoch`, which was written before any history of that epoch could arrive; a
-//! history beyond it has come into the directory in some other way, and is refused.
+//! there too: raising the file is what was left to do, and
+//! [`Storage::read_epochs`](crate::storage::Storage::read_epochs) does it. It does so only up to
+//! `acceptedEpoch`, which was written before any history of that epoch could arrive; a history
+//! beyond it has come into the directory in some other way, and is refused.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -22,7 +22,7 @@ use crate::znode::Znode;
 /// Snapshots go through a tree depth first: a znode comes right behind its parent or behind all
 /// that is below a sibling. So the way down to the last znode is kept open, and the children of
 /// each znode on it are gathered until something comes that is not below it. Then they become its
-/// [`Dir`] at once, which costs a fraction of growing it child by child. From the first znode on
+/// `Dir` at once, which costs a fraction of growing it child by child. From the first znode on
 /// that comes in any other order, each one is looked up from the root.
 pub struct Builder {
     tree: Tree,
