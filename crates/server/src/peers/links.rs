@@ -22,6 +22,7 @@ use ostler_tree::Tree;
 use ostler_wire::ids::{Sid, Zxid};
 use ostler_wire::quorum::{PacketKind, QuorumPacket};
 use ostler_zab::LinkId;
+use rustix::net::SendFlags;
 
 use super::address::{self, HostPort};
 use super::gate::Gate;
@@ -54,6 +55,8 @@ pub(crate) struct LinkSettings {
 #[derive(Debug)]
 pub(crate) enum Outgoing {
     Packet(QuorumPacket),
+    /// The rest of packets whose beginning has left.
+    Rest(Vec<u8>),
     /// The stream behind a SNAP packet.
     Snapshot(Tree),
     /// Nothing more.
@@ -92,8 +95,10 @@ struct Link {
 #[derive(Debug, Default)]
 struct Queue {
     waiting: VecDeque<Outgoing>,
-    /// What the packets among them weigh.
+    /// What the packets among them weigh, and those that are being written.
     bytes: usize,
+    /// The writer has taken something and not finished with it.
+    is_writing: bool,
     /// Since when it is to be closed.
     closing_since: Option<Instant>,
     /// The reader has ended.
@@ -309,8 +314,36 @@ impl Link {
             queue.closing_since = Some(Instant::now());
             let _ = self.stream.shutdown(Shutdown::Both);
         }
-        drop(queue);
-        self.bell.notify_one();
+        if !self.write_at_once(&mut queue) {
+            drop(queue);
+            self.bell.notify_one();
+        }
+    }
+
+    /// Writes a few packets without waking the writer, if it has nothing to do and the socket takes
+    /// them; false if there is something left for it.
+    fn write_at_once(&self, queue: &mut Queue) -> bool {
+        let is_short = queue.bytes <= AT_ONCE_BYTES_MAX
+            && queue.waiting.iter().all(|next| matches!(next, Outgoing::Packet(_)));
+        if !is_short || queue.is_writing || queue.dead || queue.closing_since.is_some() {
+            return false;
+        }
+        let mut bytes = Vec::with_capacity(AT_ONCE_BYTES_MAX);
+        for outgoing in queue.waiting.drain(..) {
+            let Outgoing::Packet(packet) = outgoing else { unreachable!("all are packets") };
+            packet.write(&mut bytes);
+        }
+        queue.bytes = 0;
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        // What an error means the writer finds out when it tries.
+        let written = rustix::net::send(&self.stream, &bytes, flags).unwrap_or(0);
+        if written == bytes.len() {
+            return true;
+        }
+        bytes.drain(..written);
+        queue.bytes = bytes.len();
+        queue.waiting.push_back(Outgoing::Rest(bytes));
+        false
     }
 
     /// Writes what is queued until the link ends.
@@ -326,6 +359,7 @@ impl Link {
             // Only now: what is being written counts as waiting.
             let mut queue = self.lock();
             queue.bytes = queue.bytes.saturating_sub(bytes);
+            queue.is_writing = false;
         }
         let mut queue = self.lock();
         queue.dead = true;
@@ -344,6 +378,7 @@ impl Link {
         if queue.dead || queue.waiting.is_empty() {
             return None;
         }
+        queue.is_writing = true;
         let batch = std::mem::take(&mut queue.waiting);
         let bytes = batch.iter().map(Outgoing::weight).sum();
         Some((batch, bytes))
@@ -360,6 +395,7 @@ impl Link {
         for outgoing in batch {
             match outgoing {
                 Outgoing::Packet(packet) => packet.write(buffer),
+                Outgoing::Rest(bytes) => buffer.extend_from_slice(&bytes),
                 Outgoing::Snapshot(tree) => {
                     out.write_all(buffer)?;
                     buffer.clear();
@@ -414,6 +450,7 @@ impl Outgoing {
             Self::Packet(packet) => {
                 packet.data.as_ref().map_or(0, |data| data.len()) + PACKET_BYTES
             }
+            Self::Rest(bytes) => bytes.len(),
             Self::Snapshot(_) | Self::Close(_) => 0,
         }
     }
@@ -463,6 +500,10 @@ pub(crate) const LAG_BYTES_MAX: usize = 512 << 20;
 const UNTAKEN_BYTES_MAX: usize = 16 << 20;
 /// What a packet weighs besides its data.
 const PACKET_BYTES: usize = 64;
+
+/// So little is written by who queues it: sooner than the writer would wake up. More is left to the
+/// writer, so that the replica goes on with what comes next.
+const AT_ONCE_BYTES_MAX: usize = 4 << 10;
 
 const BUFFER_BYTES: usize = 128 << 10;
 /// A buffer that grew beyond this is given back.
