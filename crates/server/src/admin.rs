@@ -44,7 +44,10 @@ impl AdminLoop {
         }
         let report = self.report(four_letter::wants_watches(word))?;
         match four_letter::reset_by(word, &report) {
-            Some(Reset::Server) => self.tell_shards(|| ShardMail::ResetCounters),
+            Some(Reset::Server) => {
+                self.tell_shards(|| ShardMail::ResetCounters);
+                self.replica.send(ReplicaMail::ResetCounters).ok()?;
+            }
             Some(Reset::Connections) => self.tell_shards(|| ShardMail::ResetConnections),
             None => {}
         }

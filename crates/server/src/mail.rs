@@ -37,6 +37,8 @@ pub(crate) enum ReplicaMail {
     Packets(LinkId, Vec<QuorumPacket>, Freight),
     /// Somebody wants to know how things are.
     Report(Sender<ReplicaReport>),
+    /// Forget what the server has counted (`srst`).
+    ResetCounters,
     /// The server ends soon: whoever leads should be another. Dropped when it leads no more.
     HandOver(Sender<()>),
     /// The server ends.

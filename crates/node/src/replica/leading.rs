@@ -166,6 +166,13 @@ impl Replica {
         }
     }
 
+    /// Forgets how large proposals were (`srst`).
+    pub fn forget_proposal_sizes(&mut self) {
+        if let Some(leading) = self.leading_mut() {
+            leading.proposals = Sizes::default();
+        }
+    }
+
     pub(super) fn link_up(&mut self, at: Clock, link: LinkId) {
         if let Some(leading) = self.leading_mut() {
             leading.call(|leader, _| leader.link_up(at.now, link));

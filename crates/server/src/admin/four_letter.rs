@@ -63,7 +63,7 @@ pub struct ServerReport<'a> {
 /// What a word makes the server forget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reset {
-    /// The counters of every shard (`srst`).
+    /// The counters of every shard, and the sizes of proposals (`srst`).
     Server,
     /// The counters of every connection (`crst`).
     Connections,

@@ -106,6 +106,7 @@ impl ReplicaLoop {
                 // Who asked may have given up.
                 let _ = to.send(self.replica.report(at));
             }
+            ReplicaMail::ResetCounters => self.replica.forget_proposal_sizes(),
             ReplicaMail::Stop => return false,
         }
         true
