@@ -14,7 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use ostler_node::clock::Span;
+use ostler_node::clock::{Span, Time};
 use ostler_tree::Tree;
 use ostler_wire::acl::{Acl, Id};
 use ostler_wire::error::ErrorCode;
@@ -60,6 +60,9 @@ impl History<'_> {
             self.check_talk(talk, &steps);
         }
         self.check_order();
+        if self.is_calm {
+            self.check_syncs();
+        }
         self.check_expiry(&steps);
     }
 
@@ -88,7 +91,9 @@ impl History<'_> {
             let mut model = steps.last().expect("at least the first").model.clone();
             let mut changes = Vec::new();
             let request = match &txn {
-                Txn::CreateSession { .. } | Txn::CloseSession { .. } => None,
+                Txn::CreateSession { .. }
+                | Txn::CloseSession { .. }
+                | Txn::Delete { container: true, .. } => None,
                 // Removed, since nothing is done twice.
                 _ => {
                     let (session, request) =
@@ -156,16 +161,10 @@ impl History<'_> {
     fn check_order(&self) {
         let mut sent = Vec::new();
         let mut acknowledged = Vec::new();
-        for talk in self.talks() {
-            let replies = talk.frames.iter().filter_map(|(at, frame)| match frame {
-                Frame::Reply { zxid, .. } => Some((*at, *zxid)),
-                _ => None,
-            });
-            for (asked, (at, zxid)) in talk.asked.iter().zip(replies) {
-                if is_write(&asked.request) {
-                    sent.push((asked.sent_at, zxid, asked.xid));
-                    acknowledged.push((at, zxid, asked.xid));
-                }
+        for (asked, at, zxid) in self.answers() {
+            if is_write(&asked.request) {
+                sent.push((asked.sent_at, zxid, asked.xid));
+                acknowledged.push((at, zxid, asked.xid));
             }
         }
         sent.sort_unstable();
@@ -181,6 +180,36 @@ impl History<'_> {
                 "{xid:?} got {zxid} though {greatest} was acknowledged before it was sent"
             );
         }
+    }
+
+    /// Who syncs sees every write that was acknowledged before.
+    ///
+    /// Only while all is well: a leader that does not know yet that it was deposed answers too, as
+    /// ZooKeeper's do.
+    fn check_syncs(&self) {
+        let writes: Vec<(Time, Zxid)> = self
+            .answers()
+            .filter(|(asked, ..)| is_write(&asked.request))
+            .map(|(_, at, zxid)| (at, zxid))
+            .collect();
+        for (asked, _, zxid) in self.answers() {
+            if matches!(asked.request, Request::Sync { .. }) {
+                let before = writes.iter().filter(|(at, _)| *at < asked.sent_at);
+                let greatest = before.map(|(_, zxid)| *zxid).max().unwrap_or(Zxid::ZERO);
+                assert!(zxid >= greatest, "{:?} sees {zxid}, not {greatest}", asked.xid);
+            }
+        }
+    }
+
+    /// What was asked and answered: when, and at which zxid.
+    fn answers(&self) -> impl Iterator<Item = (&Asked, Time, Zxid)> {
+        self.talks().flat_map(|talk| {
+            let replies = talk.frames.iter().filter_map(|(at, frame)| match frame {
+                Frame::Reply { zxid, .. } => Some((*at, *zxid)),
+                _ => None,
+            });
+            talk.asked.iter().zip(replies).map(|(asked, (at, zxid))| (asked, at, zxid))
+        })
     }
 
     /// A session that came to a server has its whole timeout before it.
@@ -236,6 +265,11 @@ fn apply(
                 // Java: PrepRequestProcessor asks nobody whether the session is there.
                 assert!(paths.is_empty() && header.cxid != Xid(0), "{} ends again", header.session);
             }
+            Ok(Answer::Empty)
+        }
+        Txn::Delete { path, container: true } => {
+            assert!(model.children(path).is_empty(), "{path} is still in use");
+            model.remove(at, path, changes);
             Ok(Answer::Empty)
         }
         Txn::Error(ErrorCode::SESSION_EXPIRED) => {

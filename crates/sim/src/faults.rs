@@ -34,6 +34,9 @@ pub enum FaultKind {
     Pause,
     /// The server is cut off from all others, and from clients too if `true`.
     Isolate(bool),
+    /// The server is cut off from all others, and a little later it dies; its clients have gone on
+    /// asking.
+    Strand,
     /// The servers are in two halves.
     Split,
     /// What the server says is not heard, or it does not hear if `true`.
@@ -130,6 +133,8 @@ const KINDS: &[FaultKind] = &[
     FaultKind::Pause,
     FaultKind::Isolate(false),
     FaultKind::Isolate(true),
+    FaultKind::Strand,
+    FaultKind::Strand,
     FaultKind::Split,
     FaultKind::Deaf(false),
     FaultKind::Deaf(true),

@@ -279,7 +279,7 @@ impl Model {
         Ok(OpResult::CreatedWithStat { path, stat })
     }
 
-    fn remove(&mut self, at: Moment, path: &str, changes: &mut Vec<Change>) {
+    pub(crate) fn remove(&mut self, at: Moment, path: &str, changes: &mut Vec<Change>) {
         changes.push(self.change(EventType::NodeDeleted, path));
         self.nodes.remove(path);
         self.nodes.get_mut(parent(path)).expect("every znode has a parent").pzxid = at.zxid;

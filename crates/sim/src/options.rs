@@ -1,8 +1,8 @@
 //! What a seed draws before anything happens: how many servers, how they are set up, how bad disks,
 //! networks and clocks are, and which faults strike when.
 
-use ostler_node::limits::Settings;
-use ostler_wire::ids::Sid;
+use ostler_node::limits::{ReaperSettings, Settings};
+use ostler_wire::ids::{Sid, Zxid};
 use ostler_zab::quorum_config::{Member, PeerRole, QuorumConfig};
 use ostler_zab::settings::ZabSettings;
 
@@ -57,6 +57,8 @@ pub struct Options {
     pub(crate) sync_limit: u64,
     pub(crate) snapshots_forced: bool,
     pub(crate) silence_max_ms: Option<u64>,
+    /// The last transaction that everybody has before anything happens.
+    pub(crate) start: Zxid,
     /// How much of its log a server that starts has in memory for others.
     pub(crate) history_kept: usize,
     pub(crate) net: NetOptions,
@@ -90,6 +92,10 @@ impl Options {
             tick_time_ms: tick_ms,
             session_timeout_min_ms: 2 * i32::try_from(tick_ms).expect("a short tick"),
             session_timeout_max_ms: 10_000,
+            reaper: ReaperSettings {
+                interval_ms: *random.pick(&[500, 60_000]),
+                ..ReaperSettings::DEFAULT
+            },
             outstanding_max: *random.pick(&[3, 50, 1000]),
             snap_count: *random.pick(&[10, 20, 100, 1000]),
             ..Settings::default()
@@ -108,6 +114,7 @@ impl Options {
             sync_limit: *random.pick(&[3, 5, 10]),
             snapshots_forced: random.one_in(10),
             silence_max_ms: random.one_in(4).then_some(2 * tick_ms),
+            start: if voters > 1 && random.one_in(8) { NEARLY_ROLLED } else { Zxid::ZERO },
             history_kept: *random.pick(&[0, 5, 50, 10_000]),
             net: NetOptions {
                 latency: if fast { (20, 200) } else { (100, 5_000) },
@@ -162,3 +169,6 @@ impl Options {
         self.voters + self.observers
     }
 }
+
+/// Two hundred transactions before the counter of an epoch is used up.
+const NEARLY_ROLLED: Zxid = Zxid(0x1_ffff_ff37);

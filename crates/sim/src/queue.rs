@@ -25,6 +25,8 @@ pub(crate) enum Event {
     Fault(usize),
     /// It ends.
     FaultEnd(usize),
+    /// A server that was cut off dies; the machine too if `true`.
+    Stranded(usize, bool),
     /// A server is started, if it does not run.
     Start(usize),
     /// A server that was paused goes on.

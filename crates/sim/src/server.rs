@@ -13,15 +13,18 @@ use std::sync::Arc;
 
 use ostler_disk::disk::create_directories;
 use ostler_disk::memory_disk::{Faults, MemoryDisk, Survival};
+use ostler_disk::storage::{Storage, StorageOptions};
 use ostler_node::clock::{Clock, Time};
 use ostler_node::limits::Settings;
 use ostler_node::status::ReplicaReport;
-use ostler_wire::ids::{Sid, WallMs};
+use ostler_tree::Tree;
+use ostler_wire::ids::{Sid, WallMs, Zxid};
 use ostler_wire::vote::ServerState;
 
 use crate::net::{Cargo, End, Place, Port, WireId};
 use crate::queue::{Event, Turn};
 use crate::world::Outside;
+use log_thread::directory;
 use process::{Ending, Process};
 
 /// How a process ends.
@@ -64,8 +67,13 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new(outside: &mut Outside, index: usize) -> Self {
-        let disk = MemoryDisk::new();
-        create_directories(&disk, &log_thread::directory()).expect("a new disk takes everything");
+        let disk = new_disk();
+        let mut tree = Tree::fresh(outside.options.seed);
+        if outside.options.start != Zxid::ZERO {
+            tree.set_last_zxid(outside.options.start);
+            prefill(&disk, &tree);
+        }
+        outside.witness.begins(&tree);
         let ppm = outside.options.drift_ppm;
         let drift = outside.clocks.between((0, 2 * ppm)).cast_signed() - ppm.cast_signed();
         let sid = Sid(i64::try_from(index + 1).expect("few servers"));
@@ -139,9 +147,7 @@ impl Server {
     pub(crate) fn wipe(&mut self) {
         assert!(self.process.is_none(), "only idle servers lose their disks");
         self.is_wiped = true;
-        self.disk = MemoryDisk::new();
-        create_directories(&self.disk, &log_thread::directory())
-            .expect("a new disk takes everything");
+        self.disk = new_disk();
     }
 
     /// The process does nothing until then.
@@ -260,6 +266,22 @@ impl Server {
         }
         outside.queue.after(1_000 * (1 + self.restart_after_ms), Event::Start(self.index));
     }
+}
+
+fn new_disk() -> MemoryDisk {
+    let disk = MemoryDisk::new();
+    create_directories(&disk, &directory()).expect("a new disk takes everything");
+    disk
+}
+
+/// Puts a tree on a disk as if a server had left it there.
+fn prefill(disk: &MemoryDisk, tree: &Tree) {
+    let options = StorageOptions::default();
+    let mut storage = Storage::new(disk.clone(), directory(), directory(), options);
+    storage.write_snapshot(tree).expect("a new disk takes everything");
+    let epoch = tree.last_zxid().epoch();
+    storage.write_accepted_epoch(epoch).expect("a new disk takes everything");
+    storage.write_current_epoch(epoch).expect("a new disk takes everything");
 }
 
 /// What the clocks of a machine show. All begin alike and then run at their own speed.

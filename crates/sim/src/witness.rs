@@ -31,14 +31,18 @@ pub(crate) struct Committed {
 pub(crate) struct LogCopy {
     /// Everything up to here came with a snapshot.
     pub(crate) base: Zxid,
-    /// Everything behind it that was handed to the log.
+    /// What was handed to the log, or is known to be in the snapshot.
     pub(crate) records: BTreeMap<Zxid, TxnBody>,
     /// How far it is on disk.
     pub(crate) synced: Zxid,
     /// What was on the disk that it lost. It had that when it said so, and that one is lost again
     /// is more than has to be survived.
     lost: Option<Box<Self>>,
+    /// The last transaction and the newest ones of a snapshot that is being installed.
+    installing: Option<(Zxid, Records)>,
 }
+
+type Records = BTreeMap<Zxid, TxnBody>;
 
 impl LogCopy {
     fn has(&self, zxid: Zxid, body: &TxnBody) -> bool {
@@ -51,6 +55,27 @@ impl LogCopy {
     pub(crate) fn truncate(&mut self, zxid: Zxid) {
         self.records.retain(|record, _| *record <= zxid);
         self.synced = self.synced.min(zxid);
+    }
+
+    /// A leader's snapshot is on disk, in place of everything else.
+    pub(crate) fn installed(&mut self) {
+        let Some((zxid, known)) = self.installing.take() else { return };
+        self.records.retain(|record, _| *record > zxid);
+        self.records.extend(known);
+        self.base = zxid;
+        self.synced = self.synced.max(zxid);
+    }
+
+    /// The server starts with this snapshot and these records behind it.
+    pub(crate) fn recovered(&mut self, base: Zxid, records: Records, last: Zxid) {
+        if self.installing.as_ref().is_some_and(|(zxid, _)| *zxid == base) {
+            self.installed();
+        }
+        self.installing = None;
+        self.records.retain(|record, _| *record <= base);
+        self.records.extend(records);
+        self.base = base;
+        self.synced = last;
     }
 }
 
@@ -65,6 +90,8 @@ pub(crate) struct Witness {
     proposed: BTreeMap<Zxid, (TxnBody, Time)>,
     pub(crate) logs: Vec<LogCopy>,
     leaders: BTreeMap<Epoch, Sid>,
+    /// What is in snapshots that leaders sent and was not known to be committed then.
+    sent: BTreeMap<Zxid, Records>,
     epochs: Vec<(Epoch, Epoch)>,
 }
 
@@ -78,6 +105,7 @@ impl Witness {
             proposed: BTreeMap::new(),
             logs: (0..servers).map(|_| LogCopy::default()).collect(),
             leaders: BTreeMap::new(),
+            sent: BTreeMap::new(),
             epochs: vec![(Epoch(0), Epoch(0)); servers],
         }
     }
@@ -92,11 +120,9 @@ impl Witness {
         self.committed.last().map_or(Zxid::ZERO, |entry| entry.zxid)
     }
 
-    /// A server begins with this tree.
+    /// The tree that all history begins with.
     pub(crate) fn begins(&mut self, tree: &Tree) {
-        if tree.last_zxid() == Zxid::ZERO {
-            self.first.get_or_insert_with(|| tree.clone());
-        }
+        self.first.get_or_insert_with(|| tree.clone());
     }
 
     /// A server has handed a transaction to its log.
@@ -111,6 +137,22 @@ impl Witness {
             self.proposed.insert(zxid, (Arc::clone(body), now));
         }
         self.logs[server].records.insert(zxid, Arc::clone(body));
+    }
+
+    /// A leader sends a snapshot.
+    pub(crate) fn snapshot_sent(&mut self, server: usize, zxid: Zxid) {
+        let known = self.logs[server].records.range(self.last().next()..);
+        let known = known.take_while(|(record, _)| **record <= zxid);
+        let known = known.map(|(zxid, body)| (*zxid, Arc::clone(body))).collect();
+        self.sent.insert(zxid, known);
+    }
+
+    /// A server begins to install a snapshot.
+    pub(crate) fn installs(&mut self, server: usize, zxid: Zxid) {
+        let known = self.sent.get(&zxid).cloned().unwrap_or_default();
+        let log = &mut self.logs[server];
+        log.truncate(zxid);
+        log.installing = Some((zxid, known));
     }
 
     /// A server shows a transaction.

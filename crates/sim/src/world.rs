@@ -215,6 +215,12 @@ impl World {
                     self.relent(fault);
                 }
             }
+            Event::Stranded(server, with_machine) => {
+                if !self.is_healed {
+                    let death = if with_machine { Death::Power } else { Death::Process };
+                    self.servers[server].die(outside, death);
+                }
+            }
             Event::Start(server) => self.servers[server].start(outside),
             Event::Resume(server) => self.servers[server].resume(outside),
             Event::Unstall => outside.net.unstall_all(&mut outside.queue),
@@ -300,6 +306,14 @@ impl World {
                     cut(&mut outside.net, Place::Server(server), Place::Client(client));
                 }
             }
+            FaultKind::Strand => {
+                for other in 0..servers {
+                    cut(&mut outside.net, Place::Server(server), Place::Server(other));
+                }
+                let dies_at = Time(outside.queue.now().0 + random.below(lasts_micros + 1));
+                outside.queue.at(dies_at, Event::Stranded(server, random.one_in(2)));
+                outside.queue.at(until, Event::Start(server));
+            }
             FaultKind::Split => split(&mut outside.net, servers, random),
             FaultKind::Deaf(is_deaf) => {
                 let own = Place::Server(server);
@@ -335,7 +349,7 @@ impl World {
         let outside = &mut self.outside;
         let fault = outside.options.faults[index];
         match fault.kind {
-            FaultKind::Isolate(_) | FaultKind::Split | FaultKind::Deaf(_) => {
+            FaultKind::Isolate(_) | FaultKind::Strand | FaultKind::Split | FaultKind::Deaf(_) => {
                 outside.net.unblock_all(&mut outside.queue);
             }
             FaultKind::SlowNet => outside.net.slowness = 1,

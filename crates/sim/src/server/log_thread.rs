@@ -61,7 +61,7 @@ impl LogThread {
                 outside.witness.logged(own.index, *zxid, body, now);
             }
             LogOp::Truncate { zxid, .. } => outside.witness.logs[own.index].truncate(*zxid),
-            LogOp::Install(tree) => outside.witness.logs[own.index].truncate(tree.last_zxid()),
+            LogOp::Install(tree) => outside.witness.installs(own.index, tree.last_zxid()),
             LogOp::Roll | LogOp::WriteEpoch(..) => {}
         }
         let is_early = outside.options.plant == Some(Plant::EpochBeforeHistory)
@@ -172,11 +172,7 @@ impl LogThread {
             }
             LogOp::Install(tree) => {
                 self.storage.install(&tree)?;
-                let log = &mut outside.witness.logs[own.index];
-                let zxid = tree.last_zxid();
-                log.records.retain(|record, _| *record > zxid);
-                log.base = zxid;
-                log.synced = log.synced.max(zxid);
+                outside.witness.logs[own.index].installed();
             }
         }
         Ok(())

@@ -173,6 +173,10 @@ impl Peers {
         (wire, end, cargo): (WireId, End, Cargo),
         mail: &mut Vec<Input>,
     ) {
+        if !matches!(cargo, Cargo::Bytes(_)) {
+            let what = self.uses.get(&wire);
+            outside.note(own.index, format_args!("wire {} of {what:?} {cargo:?}", wire.0));
+        }
         match cargo {
             Cargo::Accepted => self.dialled(outside, own, wire, mail),
             Cargo::Bytes(bytes) => self.bytes(outside, own, (wire, end), &bytes, mail),
@@ -193,7 +197,9 @@ impl Peers {
                 if connect_rule::dialled(own.sid, sid) == Verdict::Keep {
                     return self.keep(outside, own, (wire, End::Dialler, sid), Vec::new(), mail);
                 }
-                peer.asked_at = Some(outside.queue.now());
+                if peer.wire.is_none() {
+                    peer.asked_at = Some(outside.queue.now());
+                }
                 outside.net.close(&mut outside.queue, wire, End::Dialler);
             }
             Some(Use::DialLeader(sid)) => {
@@ -313,6 +319,13 @@ impl Peers {
         }
     }
 
+    /// A server cannot be reached, unless it has connected meanwhile.
+    fn unreachable(&self, sid: Sid, mail: &mut Vec<Input>) {
+        if self.election.get(&sid).is_none_or(|peer| peer.wire.is_none()) {
+            mail.push(Input::ElectionUnreachable(sid));
+        }
+    }
+
     /// A wire has broken, or was never made.
     pub(super) fn gone(
         &mut self,
@@ -324,9 +337,9 @@ impl Peers {
         match self.uses.remove(&wire) {
             Some(Use::DialElection(sid)) => {
                 self.election.entry(sid).or_default().dialling = false;
-                mail.push(Input::ElectionUnreachable(sid));
+                self.unreachable(sid, mail);
             }
-            Some(Use::Probe(sid)) => mail.push(Input::ElectionUnreachable(sid)),
+            Some(Use::Probe(sid)) => self.unreachable(sid, mail),
             Some(Use::Election(sid, ..)) => {
                 self.election.entry(sid).or_default().wire = None;
                 let probe = dial(outside, own, sid, Port::Election);
@@ -396,7 +409,9 @@ pub(super) fn snapshot_bytes(tree: &Tree) -> Vec<u8> {
 fn dial(outside: &mut Outside, own: Own, to: Sid, port: Port) -> WireId {
     let server = usize::try_from(to.0 - 1).expect("sids of the simulator begin with 1");
     let (from, to) = (Place::Server(own.index), Place::Server(server));
-    outside.net.dial(&mut outside.queue, from, to, port)
+    let wire = outside.net.dial(&mut outside.queue, from, to, port);
+    outside.note(own.index, format_args!("wire {} to {server} {port:?}", wire.0));
+    wire
 }
 
 fn write_vote(outside: &mut Outside, (wire, end): (WireId, End), notification: &Notification) {

@@ -271,6 +271,7 @@ impl Process {
                 }
                 Effect::SendSnapshot(link, tree) => {
                     outside.stats.snapshots_sent += 1;
+                    outside.witness.snapshot_sent(own.index, tree.last_zxid());
                     self.peers.send(outside, link, &snapshot_bytes(&tree));
                 }
                 Effect::CloseLink(link, _) => self.peers.close(outside, link, &mut mail),
@@ -412,11 +413,9 @@ fn recover(outside: &mut Outside, server: &mut Server) -> (Storage<MemoryDisk>, 
         storage.write_snapshot(&tree).expect("the disk is well");
         txns_logged = 0;
     }
-    let log = &mut outside.witness.logs[index];
-    log.base = found.snapshot.unwrap_or(Zxid::ZERO);
-    log.records = records(&server.disk, log.base, found.last_zxid);
-    log.synced = found.last_zxid;
-    outside.witness.begins(&tree);
+    let (base, last) = (found.snapshot.unwrap_or(Zxid::ZERO), found.last_zxid);
+    let records = records(&server.disk, base, last);
+    outside.witness.logs[index].recovered(base, records, last);
     let mut history = found.tail;
     history.drain(..history.len().saturating_sub(outside.options.history_kept));
     let last = tree.last_zxid();
