@@ -374,19 +374,16 @@ impl World {
             match effect {
                 ElectionEffect::Send(to, notification) => {
                     let latency = self.latency();
-                    let is_up = self.servers.get(&to).is_some_and(|server| server.is_up());
-                    if is_up && self.net.path(sid, to) != Path::Cut {
-                        self.later(latency, Event::Vote(sid, to, notification));
+                    let event = if self.elections_reach(sid, to) {
+                        Event::Vote(sid, to, notification)
                     } else {
-                        self.later(latency, Event::Connected(sid, to, false));
-                    }
+                        Event::Connected(sid, to)
+                    };
+                    self.later(latency, event);
                 }
                 ElectionEffect::Connect(to) => {
-                    let is_up = self.servers.get(&to).is_some_and(|server| server.is_up());
-                    if !is_up || self.net.path(sid, to) == Path::Cut {
-                        let latency = self.latency();
-                        self.later(latency, Event::Connected(sid, to, false));
-                    }
+                    let latency = self.latency();
+                    self.later(latency, Event::Connected(sid, to));
                 }
                 ElectionEffect::Decided(vote) => {
                     let election = self.server(sid).election.as_ref().expect("an election");

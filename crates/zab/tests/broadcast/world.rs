@@ -86,8 +86,8 @@ pub(crate) enum Event {
     Dialled(Sid, u64, Sid),
     DiskDone(Sid, u64),
     Vote(Sid, Sid, Notification),
-    /// An election connection came about, or did not.
-    Connected(Sid, Sid, bool),
+    /// A server learns whether it is connected to another one for elections.
+    Connected(Sid, Sid),
 }
 
 impl Server {
@@ -304,7 +304,8 @@ impl World {
                     });
                 }
             }
-            Event::Connected(sid, other, is_connected) => {
+            Event::Connected(sid, other) => {
+                let is_connected = self.elections_reach(sid, other);
                 self.with_election(sid, |election, now, out| {
                     if is_connected {
                         election.connected(now, other, out);
@@ -316,14 +317,18 @@ impl World {
         }
     }
 
-    /// Two servers' election connection comes about or breaks, as things are now.
+    /// Two servers' election connection comes about or breaks.
     fn elections_meet(&mut self, a: Sid, b: Sid) {
-        let is_up = self.servers[&a].is_up() && self.servers[&b].is_up();
-        let is_connected = is_up && self.net.path(a, b) == Path::Open;
         for (sid, other) in [(a, b), (b, a)] {
             let latency = self.latency();
-            self.later(latency, Event::Connected(sid, other, is_connected));
+            self.later(latency, Event::Connected(sid, other));
         }
+    }
+
+    /// Whether what a server sends in elections goes out, whether it arrives or not.
+    pub(crate) fn elections_reach(&self, from: Sid, to: Sid) -> bool {
+        let is_up = self.servers.get(&to).is_some_and(Server::is_up);
+        is_up && self.net.path(from, to) != Path::Cut
     }
 
     fn dialled(&mut self, sid: Sid, leader: Sid) {
