@@ -10,7 +10,6 @@ use common::poll_until;
 use common::worker::LONG_MS;
 use ostler_cli::raw_client::{RawClient, create, exists, get_data, set_data};
 use ostler_wire::error::ErrorCode;
-use rustix::process::Signal;
 
 const EPHEMERAL: i32 = 1;
 
@@ -198,7 +197,7 @@ fn drop_phantom(name: &str, meanwhile: impl FnOnce(&mut Ensemble, usize)) -> Str
     let followers: Vec<_> = (0..3).filter(|index| *index != leader).collect();
     let mut client = ensemble.connect(leader);
     made(&mut client, "/kept");
-    followers.iter().for_each(|index| ensemble.signal(*index, Signal::STOP));
+    followers.iter().for_each(|index| ensemble.pause(*index));
     client.send(&create(MARK, b"", 0)).expect("the leader reads");
     poll_until("the leader has logged it", || holds(&ensemble, leader, MARK).then_some(()));
     followers.iter().for_each(|index| ensemble.kill(*index));
@@ -278,7 +277,7 @@ fn a_hung_leader_is_replaced_and_comes_back() {
     ensemble.wait_all_serving();
     let hung = ensemble.leader();
     made(&mut ensemble.connect(hung), "/before");
-    ensemble.signal(hung, Signal::STOP);
+    ensemble.pause(hung);
     let others: Vec<_> = (0..3).filter(|index| *index != hung).collect();
     let mut client = poll_until("the others serve", || {
         let mut client = RawClient::connect(&*ensemble.address(others[0]), 30_000).ok()?;
@@ -287,7 +286,7 @@ fn a_hung_leader_is_replaced_and_comes_back() {
         Some(client)
     });
     sync(&mut client).expect("there is a leader");
-    ensemble.signal(hung, Signal::CONT);
+    ensemble.resume(hung);
     poll_until("it follows", || (ensemble.mode(hung)? == "follower").then_some(()));
     let tree = ensemble.assert_same_everywhere();
     assert!(tree.contains_key("/before") && tree.contains_key("/after"));

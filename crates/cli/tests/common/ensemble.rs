@@ -125,8 +125,25 @@ impl Ensemble {
         assert!(status.success(), "server {index} ended with {status}");
     }
 
-    pub fn signal(&self, index: usize, signal: Signal) {
-        self.members[index].server.as_ref().expect("it runs").signal(signal);
+    /// Stops a server in the middle of whatever it does; returns when all of it stands still.
+    pub fn pause(&self, index: usize) {
+        let server = self.members[index].server.as_ref().expect("it runs");
+        server.signal(Signal::STOP);
+        let tasks = format!("/proc/{}/task", server.pid());
+        let stands = |task: fs::DirEntry| {
+            let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            // The name may hold anything, the state stands behind it.
+            stat.rsplit_once(") ").is_none_or(|(_, fields)| fields.starts_with('T'))
+        };
+        poll_until("all threads stand still", || {
+            let mut tasks = fs::read_dir(&tasks).expect("it runs").flatten();
+            tasks.all(stands).then_some(())
+        });
+    }
+
+    /// Lets a paused server go on.
+    pub fn resume(&self, index: usize) {
+        self.members[index].server.as_ref().expect("it runs").signal(Signal::CONT);
     }
 
     /// Those that were started and not ended.
