@@ -94,6 +94,28 @@ impl Judge<'_> {
         Txn::Multi(txns)
     }
 
+    /// What a request is told whose session may not ask for anything, for this reason.
+    pub(super) fn refused(&self, request: &Request<'_>, err: ErrorCode) -> ErrorCode {
+        // Of a create, ZooKeeper looks at the mode before it looks at the session.
+        let (Request::Create(create)
+        | Request::Create2(create)
+        | Request::CreateContainer(create)
+        | Request::CreateTtl(create)) = request
+        else {
+            return err;
+        };
+        let extended = self.settings.extended_types;
+        let mode = Mode::of(request.op(), create.flags, create.ttl_ms, extended);
+        mode.err().unwrap_or(err)
+    }
+
+    /// The same for a multi: its first part fails.
+    pub(super) fn refused_multi(&self, parts: &[Request<'_>], err: ErrorCode) -> Txn<'static> {
+        let first = parts.first().map(|part| self.refused(part, err));
+        let others = parts.iter().skip(1).map(|_| ErrorCode::RUNTIME_INCONSISTENCY);
+        Txn::Multi(first.into_iter().chain(others).map(Txn::Error).collect())
+    }
+
     fn create<'r>(&self, op: OpCode, request: CreateRequest<'r>) -> Result<Txn<'r>, ErrorCode> {
         let CreateRequest { path, data, acl, flags, ttl_ms } = request;
         let mode = Mode::of(op, flags, ttl_ms, self.settings.extended_types)?;

@@ -169,7 +169,8 @@ impl Replica {
         let txn = match (decoded, rights.refusal) {
             (Err(_), _) => Txn::Error(ErrorCode::MARSHALLING_ERROR),
             (Ok(ClientRequest::Reconfig { .. }), _) => Txn::Error(self.answer_to_reconfig()),
-            (Ok(_), Some(err)) => Txn::Error(err),
+            (Ok(ClientRequest::Multi(parts)), Some(err)) => judge.refused_multi(&parts, err),
+            (Ok(single), Some(err)) => Txn::Error(judge.refused(&single, err)),
             (Ok(ClientRequest::Multi(parts)), None) => judge.multi(&header, parts),
             (Ok(single), None) => judge.prepare(single).unwrap_or_else(Txn::Error),
         };

@@ -69,6 +69,20 @@ fn who_has_moved_away_can_write_no_more_through_the_old_server() {
 }
 
 #[test]
+fn who_has_moved_away_can_write_no_more_by_a_multi_either() {
+    let mut world = three();
+    let mut before = open(&mut world, 0);
+    ok(&mut world, &mut before, &exists("/", false));
+    move_to(&mut world, &before, 1).expect("it is let in");
+    before.send(&mut world, &Request::Multi(vec![create("/late"), create("/later")]));
+    world.settle();
+    assert_eq!(before.receive(&world), [], "nothing is said to it");
+    assert!(world.is_closed(before.link));
+    assert!(!exists_at(&world, 2, "/late"));
+    world.assert_alike();
+}
+
+#[test]
 fn only_the_leader_expires_and_only_who_is_silent() {
     let mut world = three();
     let mut silent = Client::open(&mut world, 0, 4000);
