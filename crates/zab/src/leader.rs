@@ -234,13 +234,7 @@ impl Leader {
     }
 
     /// The current epoch is on disk.
-    pub fn current_epoch_written(
-        &mut self,
-        now: Time,
-        epoch: Epoch,
-        _history: &History,
-        out: &mut Vec<LeaderEffect>,
-    ) {
+    pub fn current_epoch_written(&mut self, now: Time, epoch: Epoch, out: &mut Vec<LeaderEffect>) {
         if self.phase == Phase::Synchronisation && epoch == self.epoch {
             self.current_epoch_on_disk = true;
             self.establish(now, out);

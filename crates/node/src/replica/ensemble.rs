@@ -583,8 +583,7 @@ impl Replica {
     }
 
     fn epoch_written(&mut self, at: Clock, file: EpochFile, epoch: Epoch) {
-        let history = self.pipeline.history.as_ref();
-        let member = self.ensemble.as_mut().expect("only a member writes epochs");
+        let member = self.member();
         member.log_duties.epochs -= 1;
         if member.log_duties.epochs == 0 {
             member.log_duties.is_installing = false;
@@ -598,10 +597,7 @@ impl Replica {
                 leading.call(|leader, to| leader.accepted_epoch_written(at.now, epoch, to));
             }
             (Role::Leading(leading), EpochFile::Current) => {
-                let history = history.expect("a member has a history");
-                leading.call(|leader, to| {
-                    leader.current_epoch_written(at.now, epoch, history, to);
-                });
+                leading.call(|leader, to| leader.current_epoch_written(at.now, epoch, to));
             }
             (Role::Learning(learning), EpochFile::Accepted) => {
                 learning.call(|learner, to| learner.accepted_epoch_written(at.now, epoch, to));

@@ -187,7 +187,6 @@ mod tests {
     use ostler_wire::ids::Epoch;
 
     use super::*;
-    use crate::history::History;
     use crate::quorum_config::{Member, PeerRole, QuorumConfig};
     use crate::settings::ZabSettings;
 
@@ -215,7 +214,7 @@ mod tests {
         let mut leader = Leader::new(now, settings, config, epochs.0, epochs.1, last, &mut out);
         leader.accepted_epoch_written(now, Epoch(5), &mut out);
         assert!(!leader.takes_proposals());
-        leader.current_epoch_written(now, Epoch(5), &History::new(0), &mut out);
+        leader.current_epoch_written(now, Epoch(5), &mut out);
         assert!(leader.takes_proposals());
         let counter = ROLL_OVER_FROM - to_go;
         leader.committed = Zxid(Epoch(5).first_zxid().0 + i64::from(counter));

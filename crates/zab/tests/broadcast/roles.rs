@@ -334,8 +334,8 @@ impl World {
             DiskOp::CurrentEpoch(epoch) => {
                 self.note(sid, &format!("has current epoch {} on disk", epoch.0));
                 self.server(sid).current = epoch;
-                self.with_leader(sid, |leader, history, now, out| {
-                    leader.current_epoch_written(now, epoch, history, out);
+                self.with_leader(sid, |leader, _, now, out| {
+                    leader.current_epoch_written(now, epoch, out);
                 });
                 self.with_learner(sid, |learner, now, out| {
                     learner.current_epoch_written(now, epoch, out);
