@@ -66,7 +66,9 @@ impl Leader {
             if zxid > self.proposed {
                 return Err("the learner has acknowledged what was never proposed");
             }
-            // Java: followers of 3.5.10 to 3.9.1 may send these before the one of NEWLEADER.
+            // Java: followers of 3.5.10 to 3.9.1 may send these before the one of NEWLEADER. They
+            // count: such a follower has written the epoch by then, so it will not be led by
+            // anybody who lacks what it has.
             link.ack(now, zxid, self.proposed);
             if link.voter {
                 self.advance(out);
