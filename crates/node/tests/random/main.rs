@@ -1,6 +1,6 @@
 //! Random histories: clients that pipeline, hang up, come back and steal their own sessions; queues
-//! that run at any speed; bytes cut anywhere; time that jumps; service that is interrupted; a process
-//! that dies.
+//! that run at any speed; bytes cut anywhere; time that jumps; service that is interrupted; a
+//! process that dies.
 //!
 //! Every decision comes from one seed. When the history is over, the log is replayed on a naive
 //! model, and whatever a client was told must be what the model says at the zxid that it was told
