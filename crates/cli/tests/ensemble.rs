@@ -119,6 +119,25 @@ fn observers_serve_and_do_not_count() {
 }
 
 #[test]
+fn a_leader_can_be_spared_of_clients() {
+    let mut ensemble = Ensemble::new("spared", 3);
+    ensemble.add_line("leaderServes=no");
+    ensemble.start_all();
+    for round in 0..2 {
+        let leader = ensemble.leader();
+        for index in (0..3).filter(|index| *index != leader) {
+            ensemble.wait_serving(index);
+            made(&mut ensemble.connect(index), &format!("/by{index}in{round}"));
+        }
+        let refused = RawClient::connect(&*ensemble.address(leader), 30_000);
+        assert!(refused.is_err(), "the leader has no time");
+        ensemble.terminate(leader);
+        ensemble.start(leader);
+    }
+    ensemble.assert_digests_agreed();
+}
+
+#[test]
 fn a_quorum_of_one_serves() {
     let mut ensemble = Ensemble::new("one", 1);
     ensemble.add_line("standaloneEnabled=false");

@@ -59,6 +59,8 @@ pub struct Settings {
     /// `readonlymode.enabled`: a member of an ensemble that finds no leader serves reads to clients
     /// that are content with them. It opens sessions for them only if it makes local ones.
     pub read_only_mode: bool,
+    /// `leaderServes`: without it a leader has time for its learners only, and clients go to them.
+    pub leader_serves: bool,
     /// `commitLogCount`: transactions that a member of an ensemble keeps for learners that lack
     /// them. More are kept while they are small.
     pub history_count: usize,
@@ -175,6 +177,7 @@ impl Default for Settings {
             local_sessions: false,
             local_sessions_upgrading: false,
             read_only_mode: false,
+            leader_serves: true,
             history_count: 500,
         }
     }

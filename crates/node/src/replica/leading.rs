@@ -210,7 +210,8 @@ impl Replica {
         if let Some(leading) = self.leading_mut() {
             leading.established = true;
         }
-        self.serve_as(at, Service::Up, Vec::new(), out);
+        let service = if self.settings.leader_serves { Service::Up } else { Service::Down };
+        self.serve_as(at, service, Vec::new(), out);
     }
 
     /// Orders what a client of a learner wants. Each request takes a zxid, even if it cannot be

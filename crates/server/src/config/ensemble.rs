@@ -54,6 +54,8 @@ pub struct Ensemble {
     /// Whether reads are served when no leader is found.
     pub read_only_mode: bool,
 
+    /// Whether clients are served while this server leads.
+    pub leader_serves: bool,
     /// Transactions held for learners, at least.
     pub commit_log_count: u32,
     /// Whether a learner that lacks anything gets a snapshot.
@@ -96,6 +98,7 @@ pub(super) fn resolve(
         local_sessions: settings.bool("localSessionsEnabled"),
         local_sessions_upgrading: settings.bool("localSessionsUpgradingEnabled"),
         read_only_mode: settings.bool("readonlymode.enabled"),
+        leader_serves: settings.bool("zookeeper.leaderServes"),
         commit_log_count: count("zookeeper.commitLogCount"),
         snapshot_sync_forced: settings.bool("zookeeper.forceSnapshotSync"),
         db_autocreate: settings.bool("zookeeper.db.autocreate"),

@@ -510,6 +510,7 @@ fn members_of_ensembles() {
         "follower_no_delay: true",
         "notification_min_ms: 200",
         "notification_max_ms: 60000",
+        "leader_serves: true",
         "commit_log_count: 500",
         "snapshot_sync_forced: false",
         "db_autocreate: true",
@@ -522,7 +523,7 @@ fn members_of_ensembles() {
              ostler.silenceMaxMs=300\nquorumListenOnAllIPs=true\nelectionPortBindRetry=0\n\
              cnxTimeout=50\nquorumCnxnTimeoutMs=60\nfastleader.minNotificationInterval=10\n\
              fastleader.maxNotificationInterval=20\ntcpKeepAlive=true\ncommitLogCount=1000\n\
-             db.autocreate=false",
+             db.autocreate=false\nleaderServes=no",
             "1",
         ),
         &Has(&[
@@ -538,6 +539,7 @@ fn members_of_ensembles() {
             "keep_alive: true",
             "commit_log_count: 1000",
             "db_autocreate: false",
+            "leader_serves: false",
         ]),
     );
     const OTHER: &str = "Peer type from servers list (OBSERVER) doesn't match peerType \

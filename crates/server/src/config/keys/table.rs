@@ -175,7 +175,7 @@ pub static PASS_THROUGH: &[Key] = &scoped(Scope::PassThrough, [
     row("commitProcessor.maxCommitBatchSize", Int, ("1", "requests"), NoPart, "batches"),
     row("commitProcessor.shutdownTimeout", Int, ("5000", "ms"), NoPart, "threads"),
     // Between servers.
-    row("leaderServes", UnlessNo, ("yes", ""), Ensemble, "no: the leader refuses clients"),
+    row("leaderServes", UnlessNo, ("yes", ""), Works, "no: the leader refuses clients"),
     row("leader.maxTimeToWaitForEpoch", Int, ("-1", "ms"), Works, "patience of a leader"),
     row("leader.maxConcurrentSnapSyncs", Int, ("10", "syncs"), Ensemble, "learners at once"),
     row("leader.maxConcurrentDiffSyncs", Int, ("100", "syncs"), Ensemble, "learners at once"),
