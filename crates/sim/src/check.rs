@@ -19,7 +19,7 @@ use ostler_tree::Tree;
 use ostler_wire::acl::{Acl, Id};
 use ostler_wire::error::ErrorCode;
 use ostler_wire::ids::{SessionId, Xid, Zxid};
-use ostler_wire::reply::EventType;
+use ostler_wire::reply::{EventType, OpResult};
 use ostler_wire::request::Request;
 use ostler_wire::txn::{Txn, TxnHeader, TxnRecord};
 
@@ -272,12 +272,13 @@ fn apply(
             model.remove(at, path, changes);
             Ok(Answer::Empty)
         }
-        Txn::Error(ErrorCode::SESSION_EXPIRED) => {
+        txn if refusal(txn) == Some(ErrorCode::SESSION_EXPIRED) => {
             assert!(!model.sessions.contains(&header.session), "{} lives", header.session);
-            Err(ErrorCode::SESSION_EXPIRED)
+            refused(txn, ErrorCode::SESSION_EXPIRED)
         }
-        Txn::Error(ErrorCode::SESSION_MOVED) => {
+        txn if refusal(txn) == Some(ErrorCode::SESSION_MOVED) => {
             assert!(is_moved, "{} was never elsewhere", header.session);
+            // Nobody hears of it, whatever it was.
             Err(ErrorCode::SESSION_MOVED)
         }
         txn => {
@@ -289,6 +290,26 @@ fn apply(
             outcome
         }
     }
+}
+
+/// What a transaction tells its session, if it tells of nothing else. A multi does so by its first
+/// part.
+fn refusal(txn: &Txn<'_>) -> Option<ErrorCode> {
+    match txn {
+        Txn::Error(err) => Some(*err),
+        Txn::Multi(parts) => parts.first().and_then(refusal),
+        _ => None,
+    }
+}
+
+/// How a request is answered whose session is told this.
+fn refused(txn: &Txn<'_>, err: ErrorCode) -> Result<Answer, ErrorCode> {
+    let Txn::Multi(parts) = txn else { return Err(err) };
+    let errors = parts.iter().map(|part| match part {
+        Txn::Error(err) => OpResult::Error(*err),
+        part => panic!("{part:?} in what was refused"),
+    });
+    Ok(Answer::Multi(errors.collect()))
 }
 
 fn session_of(talk: &Talk) -> SessionId {
