@@ -91,7 +91,8 @@ fn who_waits_for_nothing_notices_no_change_of_leader() {
     for index in others {
         let monitored = ask(&ensemble, index, "mntr");
         assert_eq!(value_of(&monitored, "outstanding_requests"), Some("0"));
-        assert_eq!(value_of(&monitored, "looking_count"), Some("2"));
+        let searches = value_of(&monitored, "looking_count").and_then(|count| count.parse().ok());
+        assert!(searches >= Some(2), "one at the start, one for the next leader: {searches:?}");
     }
 }
 
