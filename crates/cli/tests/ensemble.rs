@@ -138,6 +138,56 @@ fn a_leader_can_be_spared_of_clients() {
 }
 
 #[test]
+fn who_lost_its_data_has_no_vote() {
+    let mut ensemble = Ensemble::new("lost", 3);
+    ensemble.add_line("db.autocreate=false");
+    let initialize = |ensemble: &Ensemble, index| {
+        let marker = ensemble.data_dir(index).with_file_name("initialize");
+        fs::write(&marker, "").expect("it can be written");
+        marker
+    };
+    let markers = [initialize(&ensemble, 0), initialize(&ensemble, 1)];
+    ensemble.start_all();
+    ensemble.wait_all_serving();
+    assert_ne!(ensemble.leader(), 2, "it has nothing and was not told that this is right");
+    assert!(markers.iter().all(|marker| !marker.exists()), "they are used up");
+    made(&mut ensemble.connect(2), "/kept");
+
+    (0..3).for_each(|index| ensemble.kill(index));
+    for index in [1, 2] {
+        fs::remove_dir_all(ensemble.data_dir(index)).expect("it is there");
+        ensemble.start(index);
+    }
+    // Two of three, and neither can say what was there.
+    for index in [1, 2] {
+        let log = |ensemble: &Ensemble| ensemble.log_text(index).matches("LOOKING").count();
+        poll_until("it looks for a leader", || (log(&ensemble) >= 2).then_some(()));
+        assert!(ensemble.mode(index).is_none(), "nobody leads");
+    }
+    ensemble.start(0);
+    poll_until("somebody would have to vote with it", || {
+        ensemble.log_text(0).matches("LOOKING").nth(1).map(|_| ())
+    });
+    assert!(ensemble.mode(0).is_none());
+    ensemble.kill(1);
+    initialize(&ensemble, 1);
+    ensemble.start(1);
+    let tree = ensemble.assert_same_everywhere();
+    assert!(tree.contains_key("/kept"), "it was acknowledged");
+    ensemble.assert_digests_agreed();
+}
+
+#[test]
+fn a_port_that_is_taken_ends_the_server() {
+    let mut ensemble = Ensemble::new("taken", 3);
+    ensemble.add_line("electionPortBindRetry=1");
+    let address = ("127.0.0.1", ensemble.election_port(0));
+    let _taken = std::net::TcpListener::bind(address).expect("nobody else has it");
+    ensemble.start(0);
+    assert_eq!(ensemble.exit_code(0), Some(14));
+}
+
+#[test]
 fn a_quorum_of_one_serves() {
     let mut ensemble = Ensemble::new("one", 1);
     ensemble.add_line("standaloneEnabled=false");

@@ -23,6 +23,7 @@ pub struct Ensemble {
 struct Member {
     config: PathBuf,
     port: u16,
+    election_port: u16,
     server: Option<Server>,
 }
 
@@ -43,7 +44,7 @@ impl Ensemble {
             let id = index + 1;
             lines += &format!("server.{id}=127.0.0.1:{quorum}:{election}:{role}\n");
         }
-        let members = (1..).zip(&ports).map(|(id, [port, ..])| {
+        let members = (1..).zip(&ports).map(|(id, [port, _, election_port])| {
             let own = dir.join(&id.to_string());
             let data = own.join("data");
             fs::create_dir_all(&data).expect("a directory for the server");
@@ -55,7 +56,7 @@ impl Ensemble {
                 data.display()
             );
             fs::write(&config, text).expect("it can be written");
-            Member { config, port: *port, server: None }
+            Member { config, port: *port, election_port: *election_port, server: None }
         });
         let members = members.collect();
         Self { dir, members }
@@ -144,6 +145,15 @@ impl Ensemble {
     /// Lets a paused server go on.
     pub fn resume(&self, index: usize) {
         self.members[index].server.as_ref().expect("it runs").signal(Signal::CONT);
+    }
+
+    /// Waits for a server that ends by itself; its exit code.
+    pub fn exit_code(&mut self, index: usize) -> Option<i32> {
+        self.members[index].server.take().expect("it runs").wait().code()
+    }
+
+    pub fn election_port(&self, index: usize) -> u16 {
+        self.members[index].election_port
     }
 
     /// Those that were started and not ended.
