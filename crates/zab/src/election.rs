@@ -29,8 +29,8 @@
 //!   being told.
 //! - Unreachable voters are dialled again at least every second, and an observer asks as often.
 //!
-//! Not here: connections ([`crate::connect_rule`] and the driver), and configurations that others
-//! send, since they do not change while servers run.
+//! Not here: connections ([`crate::connect_rule`] and the driver), and what configurations others
+//! send, since members do not change while servers run ([`QuorumConfig::at_version_of`]).
 
 mod ballot;
 mod search;
@@ -196,6 +196,12 @@ impl Election {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
         self.search.as_ref().map(Search::next_deadline)
+    }
+
+    /// The same servers have a later version of their configuration: it is what others are told.
+    pub fn adopt(&mut self, config: Arc<QuorumConfig>) {
+        self.config_text = config.text();
+        self.config = config;
     }
 
     /// This server and its leader have agreed on an epoch: later joiners are told of it.

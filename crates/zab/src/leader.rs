@@ -258,6 +258,13 @@ impl Leader {
         }
     }
 
+    /// The same servers have a later version of their configuration: learners that know it may
+    /// follow.
+    pub fn adopt(&mut self, config: Arc<QuorumConfig>) {
+        self.config_text = config.text().into_bytes().into();
+        self.config = config;
+    }
+
     /// The whole snapshot has been handed to the network: from here on the learner's time runs as
     /// without one. Need not be called; then it has longer.
     pub fn snapshot_sent(&mut self, now: Time, link: LinkId) {

@@ -2,6 +2,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
+use alloc::sync::Arc;
 use core::fmt::Write as _;
 
 use ostler_wire::ids::Sid;
@@ -82,6 +83,23 @@ impl QuorumConfig {
         won.count() > total.len() / 2
     }
 
+    /// This configuration with the version that another server's text gives to the same servers,
+    /// groups and weights, if that is a later one.
+    ///
+    /// Java's servers count versions even where nobody asked for a change (`reconfigEnabled`), and
+    /// follow only who knows theirs. What differs in anything else is not followed: who leads by a
+    /// list of members that others have left behind is what versions are there to prevent.
+    #[must_use]
+    pub fn at_version_of(&self, text: &str) -> Option<Arc<Self>> {
+        let (members, version) = text.rsplit_once("\nversion=")?;
+        let version = i64::from_str_radix(version.trim_end(), 16).ok()?;
+        let later = Self { version, ..self.clone() };
+        let own = self.text();
+        let (own_members, _) = own.rsplit_once("\nversion=")?;
+        let same = lines_of(members) == lines_of(own_members);
+        (version > self.version && same).then(|| Arc::new(later))
+    }
+
     /// Its text, as notifications, NEWLEADER and `/zookeeper/config` carry it: a line for each
     /// server, group and weight, and the version in hexadecimal; no newline at the end.
     #[must_use]
@@ -111,6 +129,12 @@ impl QuorumConfig {
     fn has_weight_line(&self, sid: Sid) -> bool {
         !self.groups.is_empty() && (self.is_voter(sid) || self.weights.contains_key(&sid))
     }
+}
+
+/// The lines of a text in any order, without the addresses for clients: a server knows only its own.
+fn lines_of(text: &str) -> BTreeSet<&str> {
+    let lines = text.lines().map(|line| line.split_once(';').map_or(line, |(line, _)| line));
+    lines.collect()
 }
 
 #[cfg(test)]
@@ -254,5 +278,25 @@ mod tests {
             "server.1=h1\nserver.2=h2\nserver.3=h3\ngroup.1=1:3\ngroup.2=2\n\
              weight.1=1\nweight.2=4\nweight.3=1\nversion=0"
         );
+    }
+
+    #[test]
+    fn a_later_version_of_the_same_members_is_taken_and_nothing_else_is() {
+        let config = config(2, 1);
+        let version_of = |text: &str| config.at_version_of(text).map(|later| later.version);
+        let members = "server.3=h3:2888:3888:observer\nserver.1=h1:2888:3888:participant\n\
+                       server.2=h2:2888:3888:participant;0.0.0.0:2182\n";
+        let text = |version: &str| format!("{members}version={version}");
+        assert_eq!(version_of(&text("100000000")), Some(0x1_0000_0000));
+        let later = config.at_version_of(&text("5")).expect("it is later");
+        assert_eq!((&later.members, later.version), (&config.members, 5));
+        for other in ["0", "-1", "", "x"] {
+            assert_eq!(version_of(&text(other)), None, "{other}");
+        }
+        assert_eq!(version_of(&text("5").replace("server.3", "server.4")), None);
+        assert_eq!(version_of(&text("5").replace("observer", "participant")), None);
+        assert_eq!(version_of(&text("5").replace("h2:2888", "h2:2889")), None);
+        assert_eq!(version_of(&text("5").replace("version", "group.1=1:2\nversion")), None);
+        assert_eq!(version_of(""), None);
     }
 }

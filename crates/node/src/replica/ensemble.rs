@@ -355,7 +355,22 @@ impl Replica {
     }
 
     fn vote(&mut self, at: Clock, from: Sid, notification: &Notification, out: &mut Vec<Effect>) {
+        self.adopt_version(from, notification);
         self.elect(at, out, |election, to| election.notification(at.now, from, notification, to));
+    }
+
+    /// Another member knows a later version of the configuration, with the same members.
+    fn adopt_version(&mut self, from: Sid, notification: &Notification) {
+        let member = self.member();
+        let Some(later) = member.config.at_version_of(&notification.config) else { return };
+        if !member.config.is_voter(from) {
+            return;
+        }
+        member.election.adopt(Arc::clone(&later));
+        if let Role::Leading(leading) = &mut member.role {
+            leading.call(|leader, _| leader.adopt(Arc::clone(&later)));
+        }
+        member.config = later;
     }
 
     /// Begins a round: everything this server has is on disk.
