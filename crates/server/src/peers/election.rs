@@ -140,8 +140,28 @@ impl ElectionPeers {
         }
     }
 
+    /// Whether there may be a connection with this server, or is one.
+    fn has_room(&self, state: &State, sid: Sid) -> bool {
+        let known = &self.0.settings.addresses;
+        let is_known = known.contains_key(&sid) || state.peers.contains_key(&sid);
+        is_known || state.peers.len() < known.len() + STRANGERS_MAX
+    }
+
+    /// Forgets a stranger with whom there is no connection.
+    fn forget_stranger(&self, state: &mut State, sid: Sid) {
+        let is_gone = |peer: &Peer| peer.conn.is_none() && !peer.dialling;
+        if !self.0.settings.addresses.contains_key(&sid)
+            && state.peers.get(&sid).is_some_and(is_gone)
+        {
+            state.peers.remove(&sid);
+        }
+    }
+
     /// Dials a server in a thread of its own, unless somebody does already.
     fn start_dialling(&self, state: &mut State, sid: Sid, addresses: Vec<HostPort>) {
+        if !self.has_room(state, sid) {
+            return tracing::warn!("server {sid} is not dialled: too many that nobody knows");
+        }
         let peer = state.peers.entry(sid).or_default();
         if peer.dialling || state.stopping {
             return;
@@ -162,8 +182,7 @@ impl ElectionPeers {
         if state.stopping {
             return Err(io::Error::other("the server ends"));
         }
-        let known = self.0.settings.addresses.len();
-        if !state.peers.contains_key(&sid) && state.peers.len() >= known + STRANGERS_MAX {
+        if !self.has_room(&state, sid) {
             return Err(io::Error::other("too many servers that no server line names"));
         }
         state.conns += 1;
@@ -192,9 +211,7 @@ impl ElectionPeers {
         if ended.since.elapsed() < SHORT_LIVED {
             peer.spared_until = Some(Instant::now() + SPARED);
         }
-        if !self.0.settings.addresses.contains_key(&sid) {
-            state.peers.remove(&sid);
-        }
+        self.forget_stranger(&mut state, sid);
         self.0.bell.notify_all();
         true
     }

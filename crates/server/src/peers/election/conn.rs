@@ -38,18 +38,18 @@ impl ElectionPeers {
             (&stream).write_all(&self.0.hello)?;
             Ok(stream)
         });
+        let is_kept = connect_rule::dialled(settings.own, sid) == Verdict::Keep;
         let mut state = self.state();
         let peer = state.peers.entry(sid).or_default();
         peer.dialling = false;
-        let stream = dialled?;
-        if connect_rule::dialled(settings.own, sid) == Verdict::Keep {
-            return Ok(Some(stream));
-        }
-        if peer.conn.is_none() {
-            // It may have dialled back already, faster than this thread got here.
+        // It may have dialled back already, faster than this thread got here.
+        if dialled.is_ok() && !is_kept && peer.conn.is_none() {
             peer.spared_until = Some(Instant::now() + SPARED);
         }
-        Ok(None)
+        if dialled.is_err() || !is_kept {
+            self.forget_stranger(&mut state, sid);
+        }
+        dialled.map(|stream| is_kept.then_some(stream))
     }
 
     /// Takes a connection that somebody opened, and serves it until it ends if it is to be kept.

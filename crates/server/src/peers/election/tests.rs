@@ -177,5 +177,23 @@ fn strangers_are_heard_and_liars_are_not() {
     only.wait_unreachable(9);
 }
 
+#[test]
+fn strangers_that_cannot_be_dialled_back_are_forgotten() {
+    let (listeners, mut addresses) = ports(1);
+    let own = addresses.remove(&Sid(1)).expect("one");
+    let port = own[0].port;
+    let addresses = HashMap::from([(Sid(900), own)]);
+    let only = Server::new(900, listeners.into_iter().next().expect("one"), &addresses);
+    let closed = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let closed = closed.expect("a port");
+    for sid in 1..200 {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+        let hello = Hello { sid: Sid(sid), addresses: vec![closed.to_string()] };
+        stream.write_all(&hello.encode()).expect("it reads");
+        only.wait_unreachable(sid);
+    }
+    assert!(only.peers.state().peers.is_empty());
+}
+
 /// How long anything may take that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(60);
