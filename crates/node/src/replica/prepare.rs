@@ -109,11 +109,12 @@ impl Judge<'_> {
         mode.err().unwrap_or(err)
     }
 
-    /// The same for a multi: its first part fails.
+    /// The same for a multi: its first part fails. One without parts has nothing else to tell by.
     pub(super) fn refused_multi(&self, parts: &[Request<'_>], err: ErrorCode) -> Txn<'static> {
-        let first = parts.first().map(|part| self.refused(part, err));
-        let others = parts.iter().skip(1).map(|_| ErrorCode::RUNTIME_INCONSISTENCY);
-        Txn::Multi(first.into_iter().chain(others).map(Txn::Error).collect())
+        let Some((first, others)) = parts.split_first() else { return Txn::Error(err) };
+        let others = others.iter().map(|_| ErrorCode::RUNTIME_INCONSISTENCY);
+        let errors = [self.refused(first, err)].into_iter().chain(others);
+        Txn::Multi(errors.map(Txn::Error).collect())
     }
 
     fn create<'r>(&self, op: OpCode, request: CreateRequest<'r>) -> Result<Txn<'r>, ErrorCode> {
