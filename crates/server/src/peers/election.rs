@@ -77,6 +77,8 @@ struct Peer {
     dialling: bool,
     /// It is not to be dialled before this: it was asked to dial back, or hung up at once.
     spared_until: Option<Instant>,
+    /// How often in a row a connection with it ended soon.
+    hang_ups: u32,
 }
 
 /// The connection with a server that counts.
@@ -194,6 +196,8 @@ impl ElectionPeers {
             .spawn(move || peers.write(sid, id, &to))?;
         let conn = Conn { id, stream: Arc::clone(&stream), since: Instant::now() };
         let peer = state.peers.entry(sid).or_default();
+        // Not before: until now it was on its way, and nobody was to dial beside it.
+        peer.dialling = false;
         if let Some(old) = peer.conn.replace(conn) {
             let _ = old.stream.shutdown(Shutdown::Both);
         }
@@ -203,17 +207,20 @@ impl ElectionPeers {
         Ok((id, stream))
     }
 
-    /// Forgets a connection that has ended; false if another has taken its place.
-    fn remove(&self, sid: Sid, id: u64) -> bool {
+    /// Forgets a connection that has ended, and tells when it is time for another one; `None` if
+    /// another has taken its place.
+    fn remove(&self, sid: Sid, id: u64) -> Option<Duration> {
         let mut state = self.state();
-        let Some(peer) = state.peers.get_mut(&sid) else { return false };
-        let Some(ended) = peer.conn.take_if(|conn| conn.id == id) else { return false };
-        if ended.since.elapsed() < SHORT_LIVED {
+        let peer = state.peers.get_mut(&sid)?;
+        let age = peer.conn.take_if(|conn| conn.id == id)?.since.elapsed();
+        if age < SHORT_LIVED {
             peer.spared_until = Some(Instant::now() + SPARED);
         }
+        peer.hang_ups = if age < LONG_LIVED { peer.hang_ups.saturating_add(1) } else { 0 };
+        let pause = SPARED * (1 << peer.hang_ups.min(HANG_UPS_MAX));
         self.forget_stranger(&mut state, sid);
         self.0.bell.notify_all();
-        true
+        Some(pause)
     }
 
     fn tell(&self, input: Input) {
@@ -235,6 +242,10 @@ const STRANGERS_MAX: usize = 64;
 /// hangs up at once is left alone for as long.
 const SPARED: Duration = Duration::from_millis(100);
 const SHORT_LIVED: Duration = Duration::from_millis(20);
+/// A connection that lived so long was a good one.
+const LONG_LIVED: Duration = Duration::from_secs(1);
+/// The pause between connections that end soon is doubled so often.
+const HANG_UPS_MAX: u32 = 6;
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use ostler_node::replica::Input;
 use ostler_wire::ids::Sid;
 use ostler_wire::vote::{Hello, Notification};
 use ostler_zab::connect_rule::{self, Verdict};
+use rustix::net::RecvFlags;
 
 use super::{ElectionPeers, SPARED};
 use crate::mail::ReplicaMail;
@@ -41,7 +42,7 @@ impl ElectionPeers {
         let is_kept = connect_rule::dialled(settings.own, sid) == Verdict::Keep;
         let mut state = self.state();
         let peer = state.peers.entry(sid).or_default();
-        peer.dialling = false;
+        peer.dialling = dialled.is_ok() && is_kept;
         // It may have dialled back already, faster than this thread got here.
         if dialled.is_ok() && !is_kept && peer.conn.is_none() {
             peer.spared_until = Some(Instant::now() + SPARED);
@@ -67,6 +68,8 @@ impl ElectionPeers {
         };
         let sid = hello.sid;
         match connect_rule::accepted(self.0.settings.own, sid) {
+            // Late to be heard, and not to take the place of one that came later.
+            Verdict::Keep if has_left(&stream) => {}
             Verdict::Keep => self.serve(sid, stream, rest),
             Verdict::DialBack => {
                 drop(stream);
@@ -119,20 +122,28 @@ impl ElectionPeers {
     fn serve(&self, sid: Sid, stream: TcpStream, rest: Vec<u8>) {
         let (id, stream) = match self.install(sid, stream) {
             Ok(installed) => installed,
-            Err(error) => return tracing::warn!("connection of server {sid} refused: {error}"),
+            Err(error) => {
+                if let Some(peer) = self.state().peers.get_mut(&sid) {
+                    peer.dialling = false;
+                }
+                return tracing::warn!("connection of server {sid} refused: {error}");
+            }
         };
         let error = self.read(sid, &stream, rest);
         let _ = stream.shutdown(Shutdown::Both);
-        if !self.remove(sid, id) {
-            return;
-        }
+        let Some(pause) = self.remove(sid, id) else { return };
         tracing::debug!("election connection with server {sid} is gone: {error}");
         // Its end says little by itself: it may have been closed for a better one. A port that is
         // closed says that nobody is there.
         if self.is_gone(sid) {
             tracing::info!("server {sid} is gone: nobody listens where it was");
-            self.tell_unreachable(sid);
+            return self.tell_unreachable(sid);
         }
+        // Two servers that dialled each other at once may both have closed what the other kept.
+        // Whose turn it is to dial goes first.
+        let is_own_turn = connect_rule::dialled(self.0.settings.own, sid) == Verdict::Keep;
+        thread::park_timeout(if is_own_turn { pause } else { pause * 3 });
+        self.connect(sid);
     }
 
     /// Says that a server cannot be reached, unless it has connected meanwhile: nothing would say
@@ -221,6 +232,12 @@ impl ElectionPeers {
         address::prepare(stream, true, settings.keep_alive, patience)?;
         stream.set_write_timeout(Some(patience))
     }
+}
+
+/// Whether the other end has closed a connection and left nothing to read.
+fn has_left(stream: &TcpStream) -> bool {
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    rustix::net::recv(stream, &mut [0], flags).is_ok_and(|(_, count)| count == 0)
 }
 
 /// Reads a message and the length before it.
