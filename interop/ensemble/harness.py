@@ -17,7 +17,7 @@ from pathlib import Path
 
 import trees
 from client import Session
-from load import CREATE, ROOT, Load, create
+from load import CREATE, MULTI, ROOT, Load, create, multi
 from servers import INTEROP, JAR_38, QUICK_JVM, Ensemble
 
 
@@ -85,6 +85,22 @@ class Stage:
                 raise AssertionError("a write without a quorum was answered")
             task.cancel()
         return lambda: load.call(write())
+
+    def write_big(self, load, server, path, count):
+        """Large creates and multis under way at once at one server."""
+        async def write():
+            session = Session("big", [server.address], 15000, first=server.address, only=True)
+            task = asyncio.ensure_future(session.run())
+            await asyncio.wait_for(session.up.wait(), 10)
+            await session.submit(CREATE, create(path))
+            made = [session.submit(CREATE, create(f"{path}/{index}", bytes(1_000_000)))
+                    for index in range(count)]
+            made.append(session.submit(MULTI, multi(
+                *(create(f"{path}/m{index}", b"x" * 500) for index in range(1000)))))
+            await asyncio.wait_for(asyncio.gather(*made), 30)
+            await session.close()
+            task.cancel()
+        load.call(write())
 
     def verify(self, ensemble, load):
         """All that must hold at the end: nothing lost, the same everywhere, online and offline."""
