@@ -80,6 +80,9 @@ impl fmt::Display for Fault {
 /// Draws a plan.
 pub(crate) fn draw(seed: u64, voters: usize, observers: usize, faulty_ms: u64) -> Vec<Fault> {
     let random = &mut Random::new(seed, "faults");
+    if voters > 1 && random.one_in(4) {
+        return draw_reigns(random, faulty_ms);
+    }
     // Some seeds are calm, some know a few kinds of faults only.
     let density_ms = *random.pick(&[0, 300, 700, 1_500, 3_000]);
     if density_ms == 0 {
@@ -114,6 +117,8 @@ pub(crate) fn draw(seed: u64, voters: usize, observers: usize, faulty_ms: u64) -
             }
         }
         let lasts_ms = match random.below(4) {
+            // Long enough for the others to find another leader.
+            _ if kind == FaultKind::Strand => random.between((1_500, 6_000)),
             0 => random.below(50),
             1 => random.below(500),
             2 => random.below(2_000),
@@ -121,6 +126,23 @@ pub(crate) fn draw(seed: u64, voters: usize, observers: usize, faulty_ms: u64) -
         };
         faults.push(Fault { at_ms, lasts_ms, target, kind, salt: random.next() });
         at_ms += 1 + random.below(2 * density_ms);
+    }
+    faults
+}
+
+/// A plan that cuts off one leader after the other for long enough that there is another, so that
+/// the old one has proposed what the new one does not know.
+fn draw_reigns(random: &mut Random, faulty_ms: u64) -> Vec<Fault> {
+    const KINDS: &[FaultKind] =
+        &[FaultKind::Strand, FaultKind::Isolate(false), FaultKind::Deaf(false)];
+    let mut faults = Vec::new();
+    let mut at_ms = 500 + random.below(1_000);
+    while at_ms < faulty_ms {
+        let kind = *random.pick(KINDS);
+        let lasts_ms = random.between((1_000, 3_000));
+        let salt = random.next();
+        faults.push(Fault { at_ms, lasts_ms, target: Target::Leader, kind, salt });
+        at_ms += random.between((1_000, 4_000));
     }
     faults
 }

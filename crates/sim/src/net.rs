@@ -190,12 +190,14 @@ impl Net {
         }
     }
 
-    /// The machine at this place has lost power: nobody is told.
+    /// The machine at this place has lost power: nobody is told, and what it had not sent yet is
+    /// lost.
     pub(crate) fn abandon_all(&mut self, place: Place) {
         for (id, end) in self.ends_of(place) {
             let Some(wire) = self.wires.get_mut(&id) else { continue };
             wire.open[end.index()] = false;
             wire.pipes[end.index()] = Pipe::default();
+            wire.pipes[end.other().index()].lose_part(&mut self.random);
         }
     }
 
@@ -203,13 +205,7 @@ impl Net {
     pub(crate) fn break_wire(&mut self, queue: &mut Queue, id: WireId) {
         for end in [End::Dialler, End::Acceptor] {
             let Some(wire) = self.wires.get_mut(&id) else { return };
-            let pipe = &mut wire.pipes[end.index()];
-            let kept = self.random.index(pipe.cargo.len() + 1);
-            pipe.cargo.truncate(kept);
-            if let Some((_, Cargo::Bytes(bytes))) = pipe.cargo.back_mut() {
-                bytes.truncate(1 + self.random.index(bytes.len()));
-            }
-            pipe.bytes = pipe.cargo.iter().map(|(_, cargo)| cargo.bytes()).sum();
+            wire.pipes[end.index()].lose_part(&mut self.random);
             self.push(queue, id, end, Cargo::Reset);
         }
     }
@@ -333,6 +329,16 @@ impl Net {
 }
 
 impl Pipe {
+    /// Loses what comes behind some byte.
+    fn lose_part(&mut self, random: &mut Random) {
+        let kept = random.index(self.cargo.len() + 1);
+        self.cargo.truncate(kept);
+        if let Some((_, Cargo::Bytes(bytes))) = self.cargo.back_mut() {
+            bytes.truncate(1 + random.index(bytes.len()));
+        }
+        self.bytes = self.cargo.iter().map(|(_, cargo)| cargo.bytes()).sum();
+    }
+
     /// Sees to it that what comes next is looked at.
     fn arm(&mut self, queue: &mut Queue, at: Time, id: WireId, end: End) {
         if !std::mem::replace(&mut self.armed, true) {

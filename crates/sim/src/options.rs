@@ -87,7 +87,7 @@ impl Options {
         let random = &mut Random::new(seed, "options");
         let voters = *random.pick(&[1, 3, 3, 3, 3, 3, 5, 5]);
         let observers = if voters == 1 { 0 } else { *random.pick(&[0, 0, 0, 1, 2]) };
-        let tick_ms = *random.pick(&[100, 200, 500]);
+        let tick_ms = *random.pick(&[50, 100, 200, 500]);
         let settings = Settings {
             tick_time_ms: tick_ms,
             session_timeout_min_ms: 2 * i32::try_from(tick_ms).expect("a short tick"),
@@ -111,11 +111,11 @@ impl Options {
             plant: None,
             shards: 1 + random.index(3),
             init_limit: *random.pick(&[5, 10, 20]),
-            sync_limit: *random.pick(&[3, 5, 10]),
+            sync_limit: *random.pick(&[3, 3, 5, 10]),
             snapshots_forced: random.one_in(10),
             silence_max_ms: random.one_in(4).then_some(2 * tick_ms),
             start: if voters > 1 && random.one_in(8) { NEARLY_ROLLED } else { Zxid::ZERO },
-            history_kept: *random.pick(&[0, 5, 50, 10_000]),
+            history_kept: *random.pick(&[0, 50, 10_000, 10_000]),
             net: NetOptions {
                 latency: if fast { (20, 200) } else { (100, 5_000) },
                 pieces: random.one_in(2),

@@ -310,7 +310,7 @@ impl World {
                 for other in 0..servers {
                     cut(&mut outside.net, Place::Server(server), Place::Server(other));
                 }
-                let dies_at = Time(outside.queue.now().0 + random.below(lasts_micros + 1));
+                let dies_at = Time(outside.queue.now().0 + random.below(lasts_micros / 3));
                 outside.queue.at(dies_at, Event::Stranded(server, random.one_in(2)));
                 outside.queue.at(until, Event::Start(server));
             }
