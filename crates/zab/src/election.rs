@@ -218,6 +218,21 @@ impl Election {
         }
     }
 
+    /// Whether a voter that looks for a leader knows a better one than this server, which leads.
+    ///
+    /// Who was elected without having heard of a server that was about to start may be left alone:
+    /// the others elect that one. As long as nobody follows, it should look again.
+    #[must_use]
+    pub fn is_outvoted(&self, from: Sid, notification: &Notification) -> bool {
+        self.state == ServerState::Leading
+            && self.config.is_voter(from)
+            && notification.state == ServerState::Looking
+            && notification.round >= self.round
+            && self.decided.is_some_and(|decided| {
+                Vote::from(notification).is_better_than(&decided, &self.config)
+            })
+    }
+
     /// What this server does.
     #[must_use]
     pub fn state(&self) -> ServerState {

@@ -299,6 +299,12 @@ impl Leader {
         if self.phase < Phase::Broadcast { next.min(self.phase_ends) } else { next }
     }
 
+    /// Whether it still waits for a quorum to connect.
+    #[must_use]
+    pub fn is_in_discovery(&self) -> bool {
+        self.phase == Phase::Discovery
+    }
+
     /// Whether it would carry on what is proposed now: not before a quorum has its history, nor
     /// when its reign is about to end.
     #[must_use]

@@ -356,6 +356,11 @@ impl Replica {
 
     fn vote(&mut self, at: Clock, from: Sid, notification: &Notification, out: &mut Vec<Effect>) {
         self.adopt_version(from, notification);
+        let member = self.member();
+        let is_alone = matches!(&member.role, Role::Leading(leading) if leading.is_in_discovery());
+        if is_alone && member.election.is_outvoted(from, notification) {
+            self.leave(at, "a better leader is being elected", out);
+        }
         self.elect(at, out, |election, to| election.notification(at.now, from, notification, to));
     }
 

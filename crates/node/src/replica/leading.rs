@@ -75,6 +75,11 @@ impl Leading {
         self.established
     }
 
+    /// Whether it still waits for a quorum to connect.
+    pub(super) fn is_in_discovery(&self) -> bool {
+        self.leader.is_in_discovery()
+    }
+
     /// Whether requests become transactions.
     pub(super) fn orders(&self) -> bool {
         self.established && self.leader.takes_proposals()
