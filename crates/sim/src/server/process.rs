@@ -274,7 +274,11 @@ impl Process {
                     outside.witness.snapshot_sent(own.index, tree.last_zxid());
                     self.peers.send(outside, link, &snapshot_bytes(&tree));
                 }
-                Effect::CloseLink(link, _) => self.peers.close(outside, link, &mut mail),
+                Effect::CloseLink(link, reason) => {
+                    let is_breach = BREACHES.iter().any(|breach| reason.contains(breach));
+                    assert!(!is_breach, "s{} breaks with a peer: {reason}", own.index);
+                    self.peers.close(outside, link, &mut mail);
+                }
                 Effect::Stop(reason) => self.ending = Some(Ending::Stopped(reason)),
                 Effect::Publish(commit) => self.publish(outside, commit),
                 Effect::WriteSnapshot(tree) => {
@@ -460,6 +464,23 @@ fn brief_effect(effect: &Effect) -> String {
         other => format!("{other:?}"),
     }
 }
+
+/// What no server that keeps to the protocol can be told by another one. Faults break links, but
+/// they never make anybody say what it must not.
+const BREACHES: &[&str] = &[
+    "is not the next one",
+    "out of turn",
+    "cannot be read",
+    "a proposal of",
+    "an inform of",
+    "a cut behind the end",
+    "neither DIFF",
+    "NEWLEADER",
+    "never proposed",
+    "goes back in history",
+    "has the id of this server",
+    "before there is a leader",
+];
 
 /// Mails handled before their effects are carried out, as in the server crate.
 const TURN_MAX: usize = 64;
