@@ -131,7 +131,8 @@ impl QuorumConfig {
     }
 }
 
-/// The lines of a text in any order, without the addresses for clients: a server knows only its own.
+/// The lines of a text in any order, without the addresses for clients: each server knows only its
+/// own.
 fn lines_of(text: &str) -> BTreeSet<&str> {
     let lines = text.lines().map(|line| line.split_once(';').map_or(line, |(line, _)| line));
     lines.collect()
