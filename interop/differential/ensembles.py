@@ -67,7 +67,8 @@ class Ensemble:
     def isolate(self, role):
         """Kills all but the member of this role, and waits until that one has noticed."""
         address = self.address_of(role)
-        for member in self.members:
+        # The leader last, or those who are left elect another one in between.
+        for member in sorted(self.members, key=lambda member: self.roles[member] == "leader"):
             if member.address != address:
                 member.stop()
         deadline = time.monotonic() + 60
