@@ -129,6 +129,8 @@ impl Client {
             }
         }
         let pace = outside.workload.between(outside.options.pace_micros);
+        // However slow it is, it does not let its session expire.
+        let pace = pace.min(timeout_ms * 1_000 / 6);
         outside.queue.after(pace, Event::Client(self.index));
     }
 

@@ -271,9 +271,7 @@ impl World {
     fn strike_one(&mut self, index: usize, server: usize, random: &mut Random) {
         let fault = self.outside.options.faults[index];
         let outside = &mut self.outside;
-        let lasts_micros = fault.lasts_ms * 1_000;
-        let until = Time(outside.queue.now().0 + lasts_micros);
-        let servers = self.servers.len();
+        let until = outside.queue.now() + Span::from_millis(fault.lasts_ms);
         let one = &mut self.servers[server];
         match fault.kind {
             FaultKind::Kill | FaultKind::PowerLoss | FaultKind::Wipe => {
@@ -297,6 +295,18 @@ impl World {
                 one.fail_disk(outside);
             }
             FaultKind::Pause => one.pause(outside, until),
+            FaultKind::SlowDisk => one.slow_disk(20),
+            FaultKind::WallJump(by_ms) => one.clocks.wall_offset_ms += by_ms,
+            _ => self.strike_net(fault, server, until, random),
+        }
+        self.outside.queue.at(until, Event::FaultEnd(index));
+    }
+
+    /// A fault of the network around a server begins.
+    fn strike_net(&mut self, fault: Fault, server: usize, until: Time, random: &mut Random) {
+        let outside = &mut self.outside;
+        let servers = self.servers.len();
+        match fault.kind {
             FaultKind::Isolate(also_clients) => {
                 for other in 0..servers {
                     cut(&mut outside.net, Place::Server(server), Place::Server(other));
@@ -310,7 +320,7 @@ impl World {
                 for other in 0..servers {
                     cut(&mut outside.net, Place::Server(server), Place::Server(other));
                 }
-                let dies_at = Time(outside.queue.now().0 + random.below(lasts_micros / 3));
+                let dies_at = Time(outside.queue.now().0 + random.below(fault.lasts_ms * 300));
                 outside.queue.at(dies_at, Event::Stranded(server, random.one_in(2)));
                 outside.queue.at(until, Event::Start(server));
             }
@@ -337,11 +347,9 @@ impl World {
                 }
                 outside.queue.at(until, Event::Unstall);
             }
-            FaultKind::SlowDisk => one.slow_disk(20),
             FaultKind::SlowNet => outside.net.slowness = 20,
-            FaultKind::WallJump(by_ms) => one.clocks.wall_offset_ms += by_ms,
+            other => unreachable!("{other:?} has nothing to do with the network"),
         }
-        outside.queue.at(until, Event::FaultEnd(index));
     }
 
     /// A fault ends. Cuts end together: who is in several is free of all.
