@@ -223,7 +223,10 @@ impl History<'_> {
                 continue;
             }
             let ended_at = entry.proposed_at;
-            for talk in self.talks().filter(|talk| session_of(talk) == header.session) {
+            // A deposed leader that does not know it yet gives sessions back too, as ZooKeeper's
+            // do; who got a write done was at the true one's.
+            let counts = |talk: &&Talk| session_of(talk) == header.session && has_written(talk);
+            for talk in self.talks().filter(counts) {
                 let (session, began_at) = (header.session, talk.began_at);
                 let timeout = u64::try_from(talk.timeout_ms).expect("positive") * 1_000;
                 let least = Span(timeout - timeout * 2 * self.drift_ppm / 1_000_000);
@@ -317,6 +320,12 @@ fn session_of(talk: &Talk) -> SessionId {
         Some((_, Frame::Connected(response))) => response.session,
         _ => SessionId::NONE,
     }
+}
+
+/// Whether a write was acknowledged.
+fn has_written(talk: &Talk) -> bool {
+    let replies = talk.frames.iter().filter(|(_, frame)| matches!(frame, Frame::Reply { .. }));
+    talk.asked.iter().zip(replies).any(|(asked, _)| is_write(&asked.request))
 }
 
 fn is_write(request: &Request<'_>) -> bool {
