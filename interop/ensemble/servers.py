@@ -203,6 +203,15 @@ class Server:
     def log_text(self):
         return self.log.read_text(errors="replace")
 
+    def repair_epoch(self):
+        """Java does not start when it was killed between the log and the current epoch of a new
+        leader; an operator raises that epoch to the accepted one. Whether it was so."""
+        if "The current epoch" not in self.log_text().rpartition("\n---- ")[2]:
+            return False
+        files = self.data / "version-2"
+        (files / "currentEpoch").write_text((files / "acceptedEpoch").read_text())
+        return True
+
     def last_sync(self):
         """How it was brought up to date since it last started: DIFF, TRUNC, SNAP, or None."""
         lines = self.log_text().rpartition("\n---- ")[2]
@@ -287,6 +296,9 @@ class Ensemble:
         def formed():
             for server in self.servers:
                 if server.process is not None and not server.is_running() and not server.ended:
+                    if server.kind != "ostler" and server.repair_epoch():
+                        self.start(server)
+                        return False
                     raise Gone(f"{server} ended by itself with {server.process.returncode}")
             modes = [server.mode() for server in self.running]
             expected = sum(server.role == "observer" for server in self.running)
