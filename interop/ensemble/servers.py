@@ -132,7 +132,8 @@ class Server:
             log.flush()
             self.process = subprocess.Popen(
                 [*self.host.before, *self.command(config)], stdout=log, stderr=log,
-                start_new_session=True)
+                # What brought a server up to date is read from its log.
+                env=os.environ | {"OSTLER_LOG": "info"}, start_new_session=True)
         self.paused = self.ended = False
 
     def is_running(self):

@@ -83,7 +83,8 @@ pub fn serve_command() -> Command {
     let program = std::env::var_os("OSTLER_TEST_SERVER")
         .unwrap_or_else(|| env!("CARGO_BIN_EXE_ostler").into());
     let mut command = Command::new(program);
-    command.arg("serve");
+    // Tests read what it logs, whatever the one who runs them wants to see.
+    command.arg("serve").env("OSTLER_LOG", "info");
     command
 }
 
