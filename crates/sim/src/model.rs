@@ -1,5 +1,7 @@
 //! The naive model: a sorted map from path to znode, copied for every transaction.
 //!
+//! The random histories of one server (`ostler-node`) are held against it too.
+//!
 //! Lists of the workload name `world:anyone` alone, so a znode's list is just its permissions.
 
 use std::collections::{BTreeMap, BTreeSet};

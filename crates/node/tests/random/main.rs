@@ -11,6 +11,8 @@
 mod common;
 
 mod check;
+// The simulator's model: one for one server and for many.
+#[path = "../../../sim/src/model.rs"]
 mod model;
 mod workload;
 
@@ -22,7 +24,7 @@ use ostler_wire::connect::ConnectRequest;
 use ostler_wire::ids::{SessionId, Xid, Zxid};
 use ostler_wire::request::Request;
 
-use common::answer::Frame;
+use common::answer::{self, Frame};
 use common::client::{Client, new_session};
 use common::{LOCALHOST, LinkId, World};
 
