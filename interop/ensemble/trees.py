@@ -95,7 +95,8 @@ def offline(servers):
              'grep -v -e "^digest" -e "^/zookeeper/config " | sha256sum; [ "${PIPESTATUS[0]}" = 0 ]'
     sums, told = set(), []
     for server in servers:
-        flags = "-Dinterop.fuzzy=true" if took_moving_snapshot(server, servers) else ""
+        moving = took_moving_snapshot(server, servers)
+        flags = "-Dinterop.fuzzy=" + ("tree" if moving else "snapshots")
         result = subprocess.run(
             ["bash", "-euc", script, str(INTEROP), str(server.data)], capture_output=True,
             text=True, env=os.environ | {"INTEROP_JVM_FLAGS": flags})
