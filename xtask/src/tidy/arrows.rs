@@ -19,8 +19,21 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ostler-disk", &["ostler-wire", "ostler-tree"]),
     ("ostler-client", &["ostler-wire"]),
     ("ostler-server", &["ostler-wire", "ostler-tree", "ostler-zab", "ostler-node", "ostler-disk"]),
-    ("ostler-cli", &["ostler-wire", "ostler-disk", "ostler-client", "ostler-server"]),
-    ("ostler-sim", &["ostler-wire", "ostler-tree", "ostler-zab", "ostler-node", "ostler-disk"]),
+    (
+        "ostler-cli",
+        &["ostler-wire", "ostler-tree", "ostler-disk", "ostler-client", "ostler-server"],
+    ),
+    (
+        "ostler-sim",
+        &[
+            "ostler-wire",
+            "ostler-tree",
+            "ostler-zab",
+            "ostler-node",
+            "ostler-disk",
+            "ostler-client",
+        ],
+    ),
     ("xtask", &[]),
 ];
 
