@@ -34,6 +34,13 @@ impl Compression {
             Self::Snappy => ".snappy",
         }
     }
+
+    /// How a file of that name is compressed, whatever stands before the suffix.
+    #[must_use]
+    pub fn of_name(name: &str) -> Self {
+        let mut with_suffix = [Self::Gzip, Self::Snappy].into_iter();
+        with_suffix.find(|one| name.ends_with(one.suffix())).unwrap_or(Self::None)
+    }
 }
 
 /// Compresses what is written into `W`.

@@ -16,8 +16,8 @@
 //! - No bytes in any file make a reader panic or allocate more than the file justifies.
 //!
 //! Reading order: [`disk`] (the trait and the crash contract), [`real_disk`], [`memory_disk`];
-//! [`names`]; [`log_format`] with `bit_flip`, [`log_reader`], [`log`]; [`compress`], [`snapshot`],
-//! [`snapshot_reader`], [`stream`]; `replay`, [`recover`], [`purge`]; `install`, [`truncate`],
+//! [`names`]; [`log_format`] with `bit_flip`, [`log_frames`], [`log_reader`], [`log`];
+//! [`compress`], [`snapshot`], [`snapshot_reader`], [`stream`]; `replay`, [`recover`], [`purge`]; `install`, [`truncate`],
 //! [`epochs`]; [`storage`], which puts it all together, and [`snapshots`]; [`dir_lock`].
 
 #![warn(missing_docs, clippy::indexing_slicing)]
@@ -30,6 +30,7 @@ pub mod epochs;
 mod install;
 pub mod log;
 pub mod log_format;
+pub mod log_frames;
 pub mod log_reader;
 pub mod memory_disk;
 pub mod names;

@@ -73,6 +73,28 @@ pub fn verify_snapshot<D: Disk>(disk: &D, path: &Path) -> Result<(), SnapshotErr
     read_file(disk, path, &mut Nowhere).map(|_| ())
 }
 
+/// Reads a file of any name, compressed as that name ends, for programs that look into snapshots:
+/// what is there goes to the visitor even if a seal shows that it is not what was written, which is
+/// the error inside.
+pub fn visit_snapshot<D: Disk>(
+    disk: &D,
+    path: &Path,
+    visitor: &mut impl SnapshotVisitor,
+) -> Result<Result<(), SnapshotError>, SnapshotError> {
+    let fail = |offset, reason| SnapshotError { path: path.to_owned(), offset, reason };
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let file = disk.open(path).map_err(|error| fail(0, error.to_string()))?;
+    let file = FileReader { file: &file, at: 0 };
+    let from = compress::decompressor(Compression::of_name(name), file)
+        .map_err(|error| fail(0, error.to_string()))?;
+    let from = &mut SealedReader::new(from);
+    read_header(from)
+        .and_then(|()| read_body(from, visitor))
+        .map_err(|bad| fail(from.offset(), bad.to_string()))?;
+    let ending = from.check_seal().and_then(|()| read_ending(from));
+    Ok(ending.map(|_| ()).map_err(|bad| fail(from.offset(), bad.to_string())))
+}
+
 /// Whether a file looks like a whole snapshot, by a few bytes of it: cheap, and can be wrong.
 pub fn looks_complete<D: Disk>(disk: &D, path: &Path) -> io::Result<bool> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -90,10 +112,13 @@ pub fn looks_complete<D: Disk>(disk: &D, path: &Path) -> io::Result<bool> {
     Ok(found.get(..filled) == Some(magic.0))
 }
 
-/// Where the parts of a snapshot go.
-trait Sink {
+/// Where the parts of a snapshot go, in the order in which they stand in the file.
+pub trait SnapshotVisitor {
+    /// A session with its timeout.
     fn session(&mut self, session: SessionId, timeout_ms: i32);
+    /// An ACL list with the number that znodes call it by.
     fn acl(&mut self, file_id: i64, list: Vec<Acl>);
+    /// A znode, after its parent; the path of the root is empty.
     fn node(
         &mut self,
         path: &str,
@@ -103,7 +128,7 @@ trait Sink {
     ) -> Result<(), MissingParent>;
 }
 
-impl Sink for Builder {
+impl SnapshotVisitor for Builder {
     fn session(&mut self, session: SessionId, timeout_ms: i32) {
         Self::session(self, session, timeout_ms);
     }
@@ -125,7 +150,7 @@ impl Sink for Builder {
 
 struct Nowhere;
 
-impl Sink for Nowhere {
+impl SnapshotVisitor for Nowhere {
     fn session(&mut self, _: SessionId, _: i32) {}
 
     fn acl(&mut self, _: i64, _: Vec<Acl>) {}
@@ -151,7 +176,7 @@ struct Ending {
 fn read_file<D: Disk>(
     disk: &D,
     path: &Path,
-    sink: &mut impl Sink,
+    sink: &mut impl SnapshotVisitor,
 ) -> Result<(Zxid, Ending), SnapshotError> {
     let fail = |offset, reason| SnapshotError { path: path.to_owned(), offset, reason };
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -183,19 +208,29 @@ impl From<&str> for Bad {
     }
 }
 
-fn read_parts<R: Read>(from: &mut SealedReader<R>, sink: &mut impl Sink) -> Result<Ending, Bad> {
-    let header = from.take(16)?;
-    if !header.starts_with(b"ZKSN") {
-        return Err("it does not begin with the header of a snapshot".into());
-    }
+fn read_parts<R: Read>(
+    from: &mut SealedReader<R>,
+    sink: &mut impl SnapshotVisitor,
+) -> Result<Ending, Bad> {
+    read_header(from)?;
     read_body(from, sink)?;
     from.check_seal()?;
     read_ending(from)
 }
 
+fn read_header<R: Read>(from: &mut SealedReader<R>) -> Result<(), Bad> {
+    match from.take(16)?.starts_with(b"ZKSN") {
+        true => Ok(()),
+        false => Err("it does not begin with the header of a snapshot".into()),
+    }
+}
+
 /// Reads sessions, ACL lists and znodes, through the mark that ends them and not one byte further
 /// than that, unless the reader reads ahead.
-fn read_body<R: Read>(from: &mut SealedReader<R>, sink: &mut impl Sink) -> Result<(), Bad> {
+fn read_body<R: Read>(
+    from: &mut SealedReader<R>,
+    sink: &mut impl SnapshotVisitor,
+) -> Result<(), Bad> {
     for _ in 0..from.count()? {
         let mut fields = Reader::new(from.take(12)?);
         let (session, timeout_ms) = (long(&mut fields)?, int(&mut fields)?);
@@ -239,7 +274,10 @@ pub(crate) fn read_stream_body(
 }
 
 /// Reads one node, or the mark that ends them: then false.
-fn read_node<R: Read>(from: &mut SealedReader<R>, sink: &mut impl Sink) -> Result<bool, Bad> {
+fn read_node<R: Read>(
+    from: &mut SealedReader<R>,
+    sink: &mut impl SnapshotVisitor,
+) -> Result<bool, Bad> {
     let path_bytes = length(from.peek(4)?, 0)?.ok_or("a path is null")?;
     if path_bytes == 1 && from.peek(5)? == END_MARK {
         from.take(5)?;

@@ -157,7 +157,8 @@ impl<'a> Reader<'a> {
 /// short, becomes one U+FFFD and not one per byte.
 // Java: String(byte[], Charset) replaces a surrogate as a whole; the length of an ACL id that was
 // stored as such must be the same on every server of an ensemble.
-fn repair(bytes: &[u8]) -> Text<'_> {
+#[must_use]
+pub fn repair(bytes: &[u8]) -> Text<'_> {
     if let Ok(text) = core::str::from_utf8(bytes) {
         return Cow::Borrowed(text);
     }
