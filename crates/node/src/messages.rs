@@ -6,6 +6,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use ostler_tree::{Change, Tree};
@@ -95,6 +96,9 @@ pub struct Request {
     pub body: Vec<u8>,
     /// Who the client was when the request was read.
     pub ids: Ids,
+    /// Whether the request right before it on its connection waits to be read from a view: one that
+    /// shows what was asked before, and nothing of this one.
+    pub behind_read: bool,
 }
 
 /// A sign of life.
@@ -108,20 +112,46 @@ pub struct Touch {
     pub timeout_ms: i32,
 }
 
-/// One step of the world: the only thing that moves a shard's view.
+/// Steps of the world that are shown together: the only thing that moves a shard's view.
 ///
-/// At each step a shard (1) queues the watch events of `changes`, (2) carries out the notices,
-/// (3) adopts the view, (4) serves the reads that waited for it.
+/// Of each step, one after the other, a shard (1) queues the watch events of `changes` and (2)
+/// carries out the notices; then it (3) adopts the view and (4) serves the reads that waited for
+/// it. So nobody sees anything between two of them.
 #[derive(Debug)]
 pub struct Commit {
-    /// The tree after this step.
+    /// The tree after the last step.
     pub view: Tree,
-    /// The transaction of this step; [`Zxid::NONE`] if it had none.
+    /// What happened, in order.
+    pub steps: Vec<Step>,
+}
+
+/// One step of the world.
+#[derive(Debug)]
+pub struct Step {
+    /// Its transaction; [`Zxid::NONE`] if it had none.
     pub zxid: Zxid,
     /// What the transaction changed, in order.
     pub changes: Vec<Change>,
     /// Whom to tell what.
     pub notices: Vec<Notice>,
+}
+
+impl Commit {
+    /// Tells something without a transaction.
+    #[must_use]
+    pub fn telling(view: Tree, notices: Vec<Notice>) -> Self {
+        Self { view, steps: vec![Step { zxid: Zxid::NONE, changes: Vec::new(), notices }] }
+    }
+
+    /// The transactions, oldest first.
+    pub fn zxids(&self) -> impl DoubleEndedIterator<Item = Zxid> {
+        self.steps.iter().map(|step| step.zxid).filter(|zxid| *zxid != Zxid::NONE)
+    }
+
+    /// Whom to tell what, in order.
+    pub fn notices(&self) -> impl DoubleEndedIterator<Item = &Notice> {
+        self.steps.iter().flat_map(|step| &step.notices)
+    }
 }
 
 /// What one connection, or the holder of a session, is told.

@@ -277,6 +277,13 @@ impl Replica {
 
     /// Takes one input and appends what has to be done.
     pub fn handle(&mut self, at: Clock, input: Input, out: &mut Vec<Effect>) {
+        self.hear(at, input, out);
+        self.end_turn(out);
+    }
+
+    /// Takes one of several inputs that are taken together; [`Replica::end_turn`] follows the last
+    /// one, before anything is carried out. What they bring about is shown together.
+    pub fn hear(&mut self, at: Clock, input: Input, out: &mut Vec<Effect>) {
         match input {
             Input::FromShard(message) => self.hear_shard(at, message, out),
             Input::LogSynced(zxid) => {
@@ -294,6 +301,12 @@ impl Replica {
         if self.ensemble.is_some() {
             self.drive(at, out);
         }
+    }
+
+    /// Appends what becomes of all the inputs since the last time.
+    pub fn end_turn(&mut self, out: &mut Vec<Effect>) {
+        self.pipeline.seal();
+        self.publish_agreed(out);
     }
 
     /// When [`Input::Deadline`] is due.
@@ -375,13 +388,29 @@ impl Replica {
         is_ahead.then_some(Notice::Ahead { to })
     }
 
-    /// Publishes everything up to here.
+    /// Everything up to here is committed: publishes what is not shown together with more.
     fn commit_up_to(&mut self, zxid: Zxid, out: &mut Vec<Effect>) {
-        while let Some(mut next) = self.pipeline.next_up_to(zxid) {
+        self.pipeline.agree(zxid);
+        self.publish_agreed(out);
+    }
+
+    /// Everything up to here is committed, and published now.
+    fn publish_exactly(&mut self, zxid: Zxid, out: &mut Vec<Effect>) {
+        self.pipeline.split_at(zxid);
+        self.commit_up_to(zxid, out);
+    }
+
+    fn publish_agreed(&mut self, out: &mut Vec<Effect>) {
+        let before = self.pipeline.commits();
+        while let Some(mut next) = self.pipeline.next_ready() {
             if let Some(ensemble) = &mut self.ensemble {
-                ensemble.before_publishing(&mut next);
+                next.steps.iter_mut().for_each(|step| ensemble.before_publishing(step));
             }
             self.pipeline.publish(next, out);
+        }
+        let published = self.pipeline.commits() - before;
+        if let Some(ensemble) = self.ensemble.as_mut().filter(|ensemble| ensemble.reigns()) {
+            ensemble.metrics.commits += published;
         }
     }
 }

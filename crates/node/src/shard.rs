@@ -439,8 +439,10 @@ impl Shard {
         };
         match ordered {
             Some(op) => {
+                let behind_read = matches!(conn.pending.back(), Some(Pending::Waiting(_)));
                 conn.pending.push_back(Pending::Ordered { since: at.now, op, _large: large });
-                self.forward(conn, (header, op), &body[RequestHeader::SIZE_BYTES..], out);
+                let body = &body[RequestHeader::SIZE_BYTES..];
+                self.forward(conn, (header, op), body, behind_read, out);
             }
             None => {
                 let frame = body.to_vec();
@@ -531,6 +533,7 @@ impl Shard {
         conn: &Conn,
         (header, op): (RequestHeader, OpCode),
         body: &[u8],
+        behind_read: bool,
         out: &mut Vec<ShardEffect>,
     ) {
         self.outstanding += 1;
@@ -542,6 +545,7 @@ impl Shard {
             op,
             body: body.to_vec(),
             ids: Arc::clone(&conn.ids),
+            behind_read,
         })));
     }
 

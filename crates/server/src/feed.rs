@@ -70,14 +70,15 @@ impl Drop for Node {
 
 #[cfg(test)]
 mod tests {
+    use ostler_node::messages::Step;
     use ostler_tree::Tree;
     use ostler_wire::ids::Zxid;
 
     use super::*;
 
     fn commit(zxid: i64) -> Commit {
-        let view = Tree::fresh(1);
-        Commit { view, zxid: Zxid(zxid), changes: Vec::new(), notices: Vec::new() }
+        let step = Step { zxid: Zxid(zxid), changes: Vec::new(), notices: Vec::new() };
+        Commit { view: Tree::fresh(1), steps: vec![step] }
     }
 
     #[test]
@@ -90,7 +91,7 @@ mod tests {
         let zxids = |cursor: &mut Cursor| {
             let mut zxids = Vec::new();
             while let Some(commit) = cursor.advance() {
-                zxids.push(commit.zxid.0);
+                zxids.extend(commit.zxids().map(|zxid| zxid.0));
             }
             zxids
         };

@@ -155,11 +155,18 @@ impl Witness {
         log.installing = Some((zxid, known));
     }
 
-    /// A server shows a transaction.
-    pub(crate) fn published(&mut self, server: usize, zxid: Zxid, view: &Tree) {
-        let body = self.logs[server].records.get(&zxid);
-        let body = Arc::clone(body.unwrap_or_else(|| panic!("{zxid} is shown but was not logged")));
-        self.commit(server, zxid, body);
+    /// A server shows transactions, and the view behind the last of them.
+    pub(crate) fn published(
+        &mut self,
+        server: usize,
+        zxids: impl Iterator<Item = Zxid>,
+        view: &Tree,
+    ) {
+        for zxid in zxids {
+            let body = self.logs[server].records.get(&zxid);
+            let body = body.unwrap_or_else(|| panic!("{zxid} is shown but was not logged"));
+            self.commit(server, zxid, Arc::clone(body));
+        }
         self.shown(view);
     }
 

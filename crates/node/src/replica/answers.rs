@@ -22,12 +22,15 @@ pub(super) struct Asked {
     pub(super) xid: Xid,
     pub(super) op: OpCode,
     pub(super) body_bytes: usize,
+    /// Whether something is answered right before it that must show nothing of it.
+    pub(super) is_parted: bool,
 }
 
 impl Asked {
     pub(super) fn of(request: &Request) -> Self {
-        let Request { from, xid, op, body, .. } = request;
-        Self { to: *from, xid: *xid, op: *op, body_bytes: body.len() }
+        let Request { from, xid, op, body, behind_read, .. } = request;
+        let body_bytes = body.len();
+        Self { to: *from, xid: *xid, op: *op, body_bytes, is_parted: *behind_read }
     }
 
     pub(super) fn reply(self, zxid: Zxid, err: ErrorCode, body: ReplyBody) -> Reply {

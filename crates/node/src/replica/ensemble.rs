@@ -151,6 +151,11 @@ impl Ensemble {
         matches!(&self.role, Role::Leading(leading) if leading.orders())
     }
 
+    /// Whether this server leads, and clients are served.
+    pub(super) fn reigns(&self) -> bool {
+        matches!(&self.role, Role::Leading(leading) if leading.is_established())
+    }
+
     pub(super) fn mode(&self) -> Mode {
         match &self.role {
             Role::Leading(leading) if leading.is_established() => Mode::Leader,
@@ -208,8 +213,8 @@ impl Ensemble {
     /// What follows from a step that is being published, besides its publication.
     pub(super) fn before_publishing(&mut self, next: &mut InFlight) {
         if let (Role::Learning(learning), Some(session)) = (&mut self.role, next.awaited_by) {
-            let commit = &mut next.commit;
-            learning.forwarding.committed(session, commit.zxid, &mut commit.notices);
+            let step = &mut next.step;
+            learning.forwarding.committed(session, step.zxid, &mut step.notices);
         }
     }
 
@@ -433,6 +438,8 @@ impl Replica {
 
     /// The present role is over, and the next one is to look for a leader.
     pub(super) fn leave(&mut self, at: Clock, reason: &'static str, out: &mut Vec<Effect>) {
+        // Who can be answered is answered.
+        self.publish_exactly(self.pipeline.agreed(), out);
         let member = self.member();
         let role = core::mem::replace(&mut member.role, Role::Settling);
         let mut told = self.pipeline.withdraw();

@@ -75,9 +75,13 @@ impl Forwarding {
     pub(super) fn forwarded(
         &mut self,
         session: SessionId,
-        asked: Asked,
+        mut asked: Asked,
         instead: Option<ErrorCode>,
     ) {
+        let before = self.lines.get(&session).and_then(VecDeque::back);
+        let is_write =
+            |before: &Waiting| matches!(before.state, State::Forwarded | State::Proposed);
+        asked.is_parted |= before.is_some_and(|before| !is_write(before));
         self.line_up(session, Waiting { asked, instead, state: State::Forwarded });
     }
 

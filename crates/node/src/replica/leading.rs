@@ -125,8 +125,8 @@ impl Replica {
             }
             LeaderEffect::SendSnapshot(link, zxid) => {
                 self.member().metrics.snapshots_sent += 1;
-                let tree = self.pipeline.tree_at(zxid).expect("the leader knows where it stands");
-                let mut tree = tree.clone();
+                let tree = self.pipeline.tree_at(zxid);
+                let mut tree = tree.expect("the leader knows where it stands");
                 // What clients see may tell of an epoch in which there is nothing yet.
                 tree.set_last_zxid(zxid);
                 out.push(Effect::SendSnapshot(link, tree));
@@ -139,11 +139,7 @@ impl Replica {
                 self.write_epoch(EpochFile::Current, epoch, out);
             }
             LeaderEffect::Established(epoch) => self.established(at, epoch, out),
-            LeaderEffect::Committed(zxid) => {
-                let before = self.pipeline.commits();
-                self.commit_up_to(zxid, out);
-                self.member().metrics.commits += self.pipeline.commits() - before;
-            }
+            LeaderEffect::Committed(zxid) => self.commit_up_to(zxid, out),
             LeaderEffect::Request(link, request, ids) => {
                 self.learner_request(at, link, &request, &ids, out);
             }
@@ -204,7 +200,7 @@ impl Replica {
     /// The reign begins: all of history is committed.
     fn established(&mut self, at: Clock, epoch: Epoch, out: &mut Vec<Effect>) {
         let last = self.pipeline.head.last_zxid();
-        self.commit_up_to(last, out);
+        self.publish_exactly(last, out);
         self.pipeline.begin_epoch(epoch.first_zxid(), true);
         self.sessions.clear();
         for (session, timeout_ms) in self.pipeline.head.sessions() {

@@ -203,6 +203,8 @@ impl Replica {
                 self.revalidated(session, is_alive, out);
             }
             LearnerEffect::Synced => {
+                // Whoever asked may see all that the leader had committed, and not in a while.
+                self.publish_exactly(self.pipeline.agreed(), out);
                 let zxid = self.pipeline.committed().last_zxid();
                 let mut told = Vec::new();
                 if let Some(learning) = self.learning_mut() {
@@ -248,12 +250,18 @@ impl Replica {
                 return out.push(Effect::Stop("the leader's transactions cannot be read"));
             }
         };
+        let Some(learning) = self.learning_mut() else { return };
+        let serves = learning.serves;
+        let session = record.header.session;
+        let asked = learning.forwarding.proposed(session, record.header.cxid, &record.txn);
+        if asked.is_some_and(|(asked, _)| asked.is_parted) {
+            self.pipeline.seal();
+        }
         let (outcome, changes) = self.pipeline.apply(&record.header, &record.txn);
         self.compare_digests(zxid, record.digest, out);
         let Some(learning) = self.learning_mut() else { return };
-        let serves = learning.serves;
-        let (notices, awaited_by) = learning.who_waits_for(&record, outcome);
-        let told = (changes, notices);
+        let told = (changes, learning.told_of(&record, asked, outcome));
+        let awaited_by = asked.map(|_| session);
         self.pipeline.append(body.clone(), told, awaited_by, &mut self.rng, out);
         let member = self.member();
         let counts = serves && member.election.state() == ServerState::Following;
@@ -285,7 +293,7 @@ impl Replica {
         learning.serves = true;
         learning.is_fuzzy = false;
         let committed = learning.committed;
-        self.commit_up_to(committed, out);
+        self.publish_exactly(committed, out);
         self.pipeline.begin_epoch(epoch.first_zxid(), false);
         self.serve_as(at, Service::Up, Vec::new(), out);
     }
@@ -389,21 +397,21 @@ impl Replica {
 }
 
 impl Learning {
-    /// What this server's clients are told when a transaction is committed, and the session of the
-    /// one who waits for it, if there is one.
-    fn who_waits_for(
+    /// What this server's clients are told when a transaction is committed; `asked` is the one who
+    /// waits for it, if there is one.
+    fn told_of(
         &mut self,
         record: &TxnRecord<'_>,
+        asked: Option<(Asked, Option<ErrorCode>)>,
         outcome: Outcome,
-    ) -> (Vec<Notice>, Option<SessionId>) {
+    ) -> Vec<Notice> {
         let header = record.header;
         if let Txn::CreateSession { timeout_ms } = record.txn {
             self.forwarding.touch(header.session, timeout_ms);
             let opened = self.forwarding.opened(header.session);
             let notice = opened.map(|from| attached(from, header.session, timeout_ms));
-            return (notice.into_iter().collect(), None);
+            return notice.into_iter().collect();
         }
-        let asked = self.forwarding.proposed(header.session, header.cxid, &record.txn);
         let mut notices = Vec::new();
         if let Some((asked, instead)) = asked {
             let mut reply = asked.answer(header.zxid, &record.txn, outcome);
@@ -415,6 +423,6 @@ impl Learning {
         if let Txn::CloseSession { .. } = record.txn {
             notices.push(Notice::Ended(header.session));
         }
-        (notices, asked.map(|_| header.session))
+        notices
     }
 }

@@ -8,18 +8,24 @@
 //! Every role moves transactions through it alike. What differs is who makes them and who says
 //! that one is committed: the disk of a server that is alone, the acknowledgements of a quorum at
 //! a leader, the leader's word at its learners. Nothing here knows of roles.
+//!
+//! A view costs a copy of every path that is changed after it. So not each transaction gets one:
+//! what comes in one turn of the driver is one *group*, changed in place, shown together under the
+//! view at its end ([`Pipeline::seal`]). A group whose end is not committed yet waits, unless
+//! somebody has to see exactly what is ([`Pipeline::split_at`]): then the view in its midst is made
+//! again from the transactions.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use ostler_tree::{Change, Outcome, Tree};
 use ostler_wire::ids::{SessionId, Zxid};
-use ostler_wire::txn::{Txn, TxnHeader};
+use ostler_wire::txn::{Txn, TxnHeader, TxnRecord};
 use ostler_zab::history::{History, TxnBody};
 
 use super::snapshots::SnapshotTrigger;
 use super::{Effect, LogOp};
-use crate::messages::{Commit, Notice};
+use crate::messages::{Commit, Notice, Step};
 use crate::rng::Rng;
 
 /// Everything between a transaction and its publication.
@@ -31,8 +37,14 @@ pub(super) struct Pipeline {
     committed: Tree,
     /// The last transaction in `committed`. Its tree may say more: that a new epoch has begun.
     committed_zxid: Zxid,
+    /// Everything up to here may be published.
+    agreed: Zxid,
     /// Invariant: in the order of `wait_for`; nothing here has been published.
     in_flight: VecDeque<InFlight>,
+    /// How the oldest of them are shown together. Invariant: with `open` they are all of them.
+    groups: VecDeque<Group>,
+    /// How many of the newest are in no group so far.
+    open: usize,
     /// The last transaction that was handed to the log.
     appended: Zxid,
     /// How far the log is on disk.
@@ -51,11 +63,31 @@ pub(super) struct Pipeline {
 pub(super) struct InFlight {
     /// Published when everything up to here is committed.
     wait_for: Zxid,
-    pub(super) commit: Commit,
-    /// Whether the log was rolled behind it, so that a snapshot of it is due.
-    snapshot_due: bool,
+    pub(super) step: Step,
+    /// Its transaction as it was logged, if it has one.
+    body: Option<TxnBody>,
     /// The session of a client of this server that waits for it, at a learner.
     pub(super) awaited_by: Option<SessionId>,
+}
+
+/// Steps that are shown together.
+#[derive(Debug)]
+struct Group {
+    steps: usize,
+    /// What the last of them waits for.
+    wait_for: Zxid,
+    /// The tree after the last of them.
+    view: Tree,
+    /// Whether the log was rolled behind it, so that a snapshot of it is due.
+    snapshot_due: bool,
+}
+
+/// Steps that may be shown now.
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub(super) steps: Vec<InFlight>,
+    view: Tree,
+    snapshot_due: bool,
 }
 
 impl Pipeline {
@@ -66,7 +98,10 @@ impl Pipeline {
             head: tree.clone(),
             committed: tree,
             committed_zxid: last,
+            agreed: last,
             in_flight: VecDeque::new(),
+            groups: VecDeque::new(),
+            open: 0,
             appended: last,
             synced: last,
             history: None,
@@ -97,7 +132,7 @@ impl Pipeline {
         self.synced == self.appended
     }
 
-    /// Applies a transaction to the head.
+    /// Applies a transaction to the head; [`Pipeline::append`] follows.
     ///
     /// # Panics
     /// When it does not come behind everything before it.
@@ -108,7 +143,7 @@ impl Pipeline {
         (outcome, changes)
     }
 
-    /// Logs the transaction that was applied last, and lets its commit wait.
+    /// Logs the transaction that was applied last, and lets it wait to be committed.
     pub(super) fn append(
         &mut self,
         body: TxnBody,
@@ -123,13 +158,14 @@ impl Pipeline {
             history.push(zxid, body.clone());
         }
         self.appended = zxid;
-        out.push(Effect::Log(LogOp::Append { zxid, body }));
+        out.push(Effect::Log(LogOp::Append { zxid, body: body.clone() }));
+        let step = Step { zxid, changes, notices };
+        self.push(InFlight { wait_for: zxid, step, body: Some(body), awaited_by });
         if snapshot_due {
             out.push(Effect::Log(LogOp::Roll));
+            self.seal();
+            self.groups.back_mut().expect("it was sealed").snapshot_due = true;
         }
-        let commit = Commit { view: self.head.clone(), zxid, changes, notices };
-        let in_flight = InFlight { wait_for: zxid, commit, snapshot_due, awaited_by };
-        self.in_flight.push_back(in_flight);
     }
 
     /// Tells the shards something without a transaction, behind everything that was proposed.
@@ -137,36 +173,102 @@ impl Pipeline {
         if self.in_flight.is_empty() {
             return self.publish_now(notices, out);
         }
-        let view = self.head.clone();
-        let wait_for = view.last_zxid();
-        let commit = Commit { view, zxid: Zxid::NONE, changes: Vec::new(), notices };
-        let in_flight = InFlight { wait_for, commit, snapshot_due: false, awaited_by: None };
+        let wait_for = self.head.last_zxid();
+        let step = Step { zxid: Zxid::NONE, changes: Vec::new(), notices };
+        self.push(InFlight { wait_for, step, body: None, awaited_by: None });
+    }
+
+    fn push(&mut self, in_flight: InFlight) {
         self.in_flight.push_back(in_flight);
+        self.open += 1;
     }
 
     /// Tells the shards something that has nothing to do with transactions.
     pub(super) fn publish_now(&self, notices: Vec<Notice>, out: &mut Vec<Effect>) {
-        let view = self.committed.clone();
-        out.push(Effect::Publish(Commit { view, zxid: Zxid::NONE, changes: Vec::new(), notices }));
+        out.push(Effect::Publish(Commit::telling(self.committed.clone(), notices)));
     }
 
-    /// The next step to be published when everything up to `zxid` is committed.
-    pub(super) fn next_up_to(&mut self, zxid: Zxid) -> Option<InFlight> {
-        self.in_flight.pop_front_if(|next| next.wait_for <= zxid)
+    /// Ends the present group: what comes next is not shown together with what is there.
+    pub(super) fn seal(&mut self) {
+        let steps = core::mem::take(&mut self.open);
+        if let Some(last) = self.in_flight.back().filter(|_| steps > 0) {
+            let (wait_for, view) = (last.wait_for, self.head.clone());
+            self.groups.push_back(Group { steps, wait_for, view, snapshot_due: false });
+        }
     }
 
-    /// Publishes what [`Pipeline::next_up_to`] gave.
-    pub(super) fn publish(&mut self, next: InFlight, out: &mut Vec<Effect>) {
-        self.committed = next.commit.view.clone();
-        if next.commit.zxid != Zxid::NONE {
-            self.committed_zxid = next.commit.zxid;
+    /// Ends a group right behind `zxid`, and another behind everything.
+    pub(super) fn split_at(&mut self, zxid: Zxid) {
+        self.seal();
+        let upto = self.in_flight.partition_point(|next| next.wait_for <= zxid);
+        let mut before = 0;
+        for i in 0..self.groups.len() {
+            let end = before + self.groups[i].steps;
+            if before < upto && upto < end {
+                let view = self.tree_after(upto);
+                let wait_for = self.in_flight[upto - 1].wait_for;
+                self.groups[i].steps = end - upto;
+                let steps = upto - before;
+                self.groups.insert(i, Group { steps, wait_for, view, snapshot_due: false });
+                return;
+            }
+            before = end;
+        }
+    }
+
+    /// The tree after the oldest `count` steps in flight.
+    fn tree_after(&self, count: usize) -> Tree {
+        if count == self.in_flight.len() {
+            return self.head.clone();
+        }
+        let (mut view, mut before) = (&self.committed, 0);
+        for group in &self.groups {
+            if before + group.steps > count {
+                break;
+            }
+            (view, before) = (&group.view, before + group.steps);
+        }
+        let mut tree = view.clone();
+        for body in self.in_flight.range(before..count).filter_map(|next| next.body.as_ref()) {
+            let record = TxnRecord::decode(body).expect("it was made or read before");
+            tree.apply(&record.header, &record.txn, &mut Vec::new());
+        }
+        tree
+    }
+
+    /// Everything up to `zxid` is committed.
+    pub(super) fn agree(&mut self, zxid: Zxid) {
+        self.agreed = self.agreed.max(zxid);
+    }
+
+    /// How far everything is committed, published or not.
+    pub(super) fn agreed(&self) -> Zxid {
+        self.agreed
+    }
+
+    /// The next group, if all of it is committed.
+    #[inline]
+    pub(super) fn next_ready(&mut self) -> Option<Ready> {
+        let agreed = self.agreed;
+        let group = self.groups.pop_front_if(|next| next.wait_for <= agreed)?;
+        let steps = self.in_flight.drain(..group.steps).collect();
+        Some(Ready { steps, view: group.view, snapshot_due: group.snapshot_due })
+    }
+
+    /// Publishes what [`Pipeline::next_ready`] gave.
+    pub(super) fn publish(&mut self, ready: Ready, out: &mut Vec<Effect>) {
+        let Ready { steps, view, snapshot_due } = ready;
+        self.committed = view.clone();
+        let steps: Vec<Step> = steps.into_iter().map(|in_flight| in_flight.step).collect();
+        for step in steps.iter().filter(|step| step.zxid != Zxid::NONE) {
+            self.committed_zxid = step.zxid;
             self.commits += 1;
         }
-        if next.snapshot_due {
-            self.snapshot_waiting = Some(self.committed.clone());
+        if snapshot_due {
+            self.snapshot_waiting = Some(view.clone());
             self.write_snapshot(out);
         }
-        out.push(Effect::Publish(next.commit));
+        out.push(Effect::Publish(Commit { view, steps }));
     }
 
     /// The log is on disk up to here.
@@ -207,21 +309,26 @@ impl Pipeline {
     }
 
     /// The tree at exactly this zxid, if it is what was published or lies behind it.
-    pub(super) fn tree_at(&self, zxid: Zxid) -> Option<&Tree> {
+    pub(super) fn tree_at(&self, zxid: Zxid) -> Option<Tree> {
         if zxid <= self.committed_zxid {
-            return Some(&self.committed);
+            return Some(self.committed.clone());
         }
-        let views = self.in_flight.iter().map(|in_flight| &in_flight.commit.view);
-        views.chain([&self.head]).find(|view| view.last_zxid() == zxid)
+        if zxid == self.head.last_zxid() {
+            return Some(self.head.clone());
+        }
+        let is_it = |in_flight: &InFlight| in_flight.step.zxid == zxid;
+        let at = self.in_flight.iter().position(is_it)?;
+        Some(self.tree_after(at + 1))
     }
 
     /// Nobody waits any more for what is in flight: returns what those who did are to be told.
     ///
     /// The transactions stay, since a new leader may have them too.
     pub(super) fn withdraw(&mut self) -> Vec<Notice> {
+        self.seal();
         let mut told = Vec::new();
         for in_flight in &mut self.in_flight {
-            let notices = &mut in_flight.commit.notices;
+            let notices = &mut in_flight.step.notices;
             let (kept, taken) = core::mem::take(notices)
                 .into_iter()
                 .partition(|notice| matches!(notice, Notice::Ended(_)));
@@ -229,20 +336,28 @@ impl Pipeline {
             told.extend::<Vec<Notice>>(taken);
             in_flight.awaited_by = None;
         }
-        self.in_flight.retain(|in_flight| in_flight.commit.zxid != Zxid::NONE);
+        let mut steps = self.in_flight.iter();
+        for group in &mut self.groups {
+            let all = steps.by_ref().take(group.steps);
+            group.steps = all.filter(|in_flight| in_flight.body.is_some()).count();
+        }
+        self.groups.retain(|group| group.steps > 0);
+        self.in_flight.retain(|in_flight| in_flight.body.is_some());
         told.into_iter().map(withdrawn).collect()
     }
 
     /// Drops everything behind `zxid`; true if that reaches behind what was published, so that the
     /// tree has to be loaded again.
     pub(super) fn truncate(&mut self, zxid: Zxid) -> bool {
+        self.split_at(zxid);
+        while self.groups.pop_back_if(|last| last.wait_for > zxid).is_some() {}
         while self.in_flight.pop_back_if(|last| last.wait_for > zxid).is_some() {}
         if let Some(history) = &mut self.history {
             history.truncate(zxid);
         }
         self.snapshot_waiting = None;
-        let last = self.in_flight.back().map(|last| &last.commit.view);
-        self.head = last.unwrap_or(&self.committed).clone();
+        self.agreed = self.agreed.min(zxid);
+        self.head = self.groups.back().map_or(&self.committed, |last| &last.view).clone();
         self.head.set_last_zxid(zxid);
         zxid < self.committed_zxid
     }
@@ -258,12 +373,15 @@ impl Pipeline {
     pub(super) fn replace(&mut self, tree: Tree, snapshot_trigger: SnapshotTrigger) {
         let last = tree.last_zxid();
         self.in_flight.clear();
+        self.groups.clear();
+        self.open = 0;
         if let Some(history) = &mut self.history {
             history.restart(last);
         }
         self.snapshot_waiting = None;
         self.snapshot_trigger = snapshot_trigger;
         self.committed_zxid = last;
+        self.agreed = last;
         self.truncated(last);
         self.head = tree.clone();
         self.committed = tree;

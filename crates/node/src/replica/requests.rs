@@ -98,6 +98,9 @@ impl Replica {
 
     /// Orders a client's request, or has the leader do it.
     pub(super) fn request(&mut self, at: Clock, request: Request, out: &mut Vec<Effect>) {
+        if request.behind_read {
+            self.pipeline.seal();
+        }
         if self.orders() {
             if let Some((request, refusal)) = self.local_request(at, request, out) {
                 self.order(at, request, refusal, out);

@@ -23,13 +23,45 @@ use crate::messages::{Commit, ConnRef, Notice, Reply, ReplyBody, Service};
 impl Shard {
     /// Events, answers, view, waiting reads: in this order (see the crate's ordering rule).
     pub(super) fn commit(&mut self, at: Clock, commit: &Commit, out: &mut Vec<ShardEffect>) {
-        if !self.watches.is_empty() {
-            commit.changes.iter().for_each(|change| self.fire(commit.zxid, change, out));
-        }
-        for notice in &commit.notices {
-            self.notice(at, commit, notice, out);
+        let is_watched = !self.watches.is_empty();
+        let mut behind_reads = Vec::new();
+        for step in &commit.steps {
+            if is_watched {
+                step.changes.iter().for_each(|change| self.fire(step.zxid, change, out));
+            }
+            for notice in &step.notices {
+                if !behind_reads.is_empty() || self.is_behind_read(notice) {
+                    behind_reads.push(notice);
+                } else {
+                    self.notice(at, commit, notice, out);
+                }
+            }
         }
         self.view = commit.view.clone();
+        self.serve_answered(at, out);
+        for notice in behind_reads {
+            self.notice(at, commit, notice, out);
+            self.serve_answered(at, out);
+        }
+        if !self.paused.is_empty() {
+            self.resume_paused(at, out);
+        }
+    }
+
+    /// Whether this is an answer, and something before it has to be read from the view first. It
+    /// is one that changed nothing then ([`Request::behind_read`](crate::messages::Request)).
+    fn is_behind_read(&self, notice: &Notice) -> bool {
+        let to = match notice {
+            Notice::Reply(reply) => reply.to,
+            Notice::Dropped { to, .. } => *to,
+            _ => return false,
+        };
+        let conn = self.conn(to.conn).filter(|_| to.shard == self.id);
+        conn.is_some_and(|conn| matches!(conn.pending.front(), Some(Pending::Waiting(_))))
+    }
+
+    /// Serves what waited for answers that were given now.
+    fn serve_answered(&mut self, at: Clock, out: &mut Vec<ShardEffect>) {
         for id in core::mem::take(&mut self.answered) {
             let Some(mut conn) = self.take(id) else { continue };
             while let Some(waiting) = conn.next_waiting() {
@@ -40,9 +72,6 @@ impl Shard {
                 self.buffered(at, &mut conn, out);
             }
             self.put_back(conn, out);
-        }
-        if !self.paused.is_empty() {
-            self.resume_paused(at, out);
         }
     }
 

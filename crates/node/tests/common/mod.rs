@@ -81,6 +81,8 @@ pub(crate) struct World {
     pub(crate) warnings: Vec<String>,
     /// How often the log was rolled.
     pub(crate) rolls: usize,
+    /// Whether the replica takes all that a shard has to say in one turn.
+    pub(crate) whole_turns: bool,
     generation: u32,
     seed: u64,
 }
@@ -106,6 +108,7 @@ impl World {
             snapshots: Vec::new(),
             warnings: Vec::new(),
             rolls: 0,
+            whole_turns: false,
             generation: 0,
             seed,
         }
@@ -227,11 +230,17 @@ impl World {
         count > 0 || over
     }
 
-    /// Hands the oldest message of a shard to the replica.
+    /// Hands the oldest message of a shard to the replica, or all of them.
     pub(crate) fn carry_mail(&mut self, shard: usize) -> bool {
-        let Some(message) = self.mailboxes[shard].pop_front() else { return false };
-        self.replica_input(Input::FromShard(message));
-        true
+        let mailbox = &mut self.mailboxes[shard];
+        let count = if self.whole_turns { mailbox.len() } else { 1.min(mailbox.len()) };
+        let mut effects = Vec::new();
+        for message in mailbox.drain(..count) {
+            self.replica.hear(self.clock, Input::FromShard(message), &mut effects);
+        }
+        self.replica.end_turn(&mut effects);
+        self.effects_of_replica(effects);
+        count > 0
     }
 
     /// Brings at most `count_max` records to disk and says so.
@@ -255,7 +264,7 @@ impl World {
     /// Publishes a step that a replica without an ensemble does not make: no transaction, `view` as
     /// it is.
     pub(crate) fn tell(&mut self, view: Tree, notices: Vec<Notice>) {
-        self.feed.push(Arc::new(Commit { view, zxid: Zxid::NONE, changes: Vec::new(), notices }));
+        self.feed.push(Arc::new(Commit::telling(view, notices)));
     }
 
     /// How much output of a connection its client has not read.
@@ -394,6 +403,10 @@ impl World {
     fn replica_input(&mut self, input: Input) {
         let mut effects = Vec::new();
         self.replica.handle(self.clock, input, &mut effects);
+        self.effects_of_replica(effects);
+    }
+
+    fn effects_of_replica(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
                 Effect::Log(LogOp::Append { zxid, body }) => self.log(zxid, body.to_vec()),
@@ -419,11 +432,12 @@ impl World {
         let zxid = commit.view.last_zxid();
         assert!(zxid <= synced, "{zxid} was published when the log was synced to {synced}");
         if let Some(before) = self.feed.last().map(|commit| commit.view.last_zxid()) {
-            let moved = commit.zxid != Zxid::NONE;
-            let expected = if moved { before.next() } else { before };
-            assert_eq!(zxid, expected, "one transaction at a time");
+            let last = commit.zxids().fold(before, |last, zxid| {
+                assert_eq!(zxid, last.next(), "every transaction, in order");
+                zxid
+            });
+            assert_eq!(zxid, last, "the view behind the last one");
         }
-        assert!(commit.zxid == Zxid::NONE || commit.zxid == zxid);
         let commit = Arc::new(commit);
         self.feed.push(Arc::clone(&commit));
         self.published.push(commit);

@@ -76,6 +76,42 @@ fn everything_is_answered_in_the_order_in_which_it_was_asked() {
 }
 
 #[test]
+fn reads_see_what_was_asked_before_them_and_nothing_more() {
+    for whole_turns in [false, true] {
+        let mut world = three();
+        world.whole_turns = whole_turns;
+        for server in 0..3 {
+            let mut client = open(&mut world, server);
+            let mut other = open(&mut world, (server + 1) % 3);
+            let path = format!("/{server}");
+            let delete = Request::Delete { path: (&*path).into(), version: -1 };
+            for round in 0..4 {
+                client.send(&mut world, &create(&path));
+                client.send(&mut world, &exists(&path, round % 2 == 0));
+                client.send_raw(&mut world, OpCode::SetData.number(), b"nonsense");
+                client.send(&mut world, &exists(&path, false));
+                client.send(&mut world, &delete);
+                client.send(&mut world, &exists(&path, false));
+                client.send(&mut world, &sync());
+                client.send(&mut world, &exists(&path, false));
+                other.send(&mut world, &create_as("/n-", 2));
+                other.send(&mut world, &exists("/n-0000000000", true));
+            }
+            world.settle();
+            let frames = client.receive(&world);
+            let is_reply = |frame: &&Frame| matches!(frame, Frame::Reply { .. });
+            let errors = frames.iter().filter(is_reply).map(|frame| outcome(frame).err());
+            let none = Some(ErrorCode::NO_NODE);
+            let bad = Some(ErrorCode::MARSHALLING_ERROR);
+            let expected = [None, None, bad, None, None, none, None, none].repeat(4);
+            assert_eq!(errors.collect::<Vec<_>>(), expected, "at server {server}");
+            assert_eq!(other.receive(&world).iter().filter(is_reply).count(), 8);
+        }
+        world.assert_alike();
+    }
+}
+
+#[test]
 fn a_multi_says_what_failed_wherever_it_was_asked() {
     let mut world = three();
     for server in 0..3 {

@@ -46,6 +46,8 @@ pub(crate) struct World {
     votes: BTreeMap<(usize, usize), VecDeque<Notification>>,
     /// Pairs of servers that cannot hear each other.
     cut: BTreeSet<(usize, usize)>,
+    /// Whether a replica takes all that a shard or a peer has to say in one turn.
+    pub(crate) whole_turns: bool,
     /// The digest after each published transaction.
     published: BTreeMap<Zxid, u64>,
     generation: u32,
@@ -152,6 +154,7 @@ impl World {
             next_link: 0,
             votes: BTreeMap::new(),
             cut: BTreeSet::new(),
+            whole_turns: false,
             published: BTreeMap::new(),
             generation: 0,
         };
@@ -254,9 +257,17 @@ impl World {
 
     /// Hands something to a replica.
     pub(crate) fn replica_input(&mut self, i: usize, input: Input) {
+        self.replica_turn(i, vec![input]);
+    }
+
+    /// Hands several things to a replica at once.
+    fn replica_turn(&mut self, i: usize, inputs: Vec<Input>) {
         let Some(process) = &mut self.servers[i].process else { return };
         let mut effects = Vec::new();
-        process.replica.handle(self.clock, input, &mut effects);
+        for input in inputs {
+            process.replica.hear(self.clock, input, &mut effects);
+        }
+        process.replica.end_turn(&mut effects);
         self.effects(i, effects);
     }
 
@@ -456,26 +467,30 @@ impl World {
     /// Brings one item over a link.
     fn deliver(&mut self, id: u64, to: usize) -> bool {
         let Some(link) = self.links.get_mut(&id) else { return false };
-        let Some(item) = link.queues[to].pop_front() else { return false };
+        let queue = &mut link.queues[to];
+        let count = if self.whole_turns { queue.len() } else { 1.min(queue.len()) };
         let (receiver, id) = (link.ends[to], ostler_zab::LinkId(id));
-        match item {
-            Item::Packet(packet) => self.replica_input(receiver, Input::Packet(id, packet)),
-            Item::Snapshot(tree) => self.replica_input(receiver, Input::Snapshot(id, tree)),
-        }
-        true
+        let input = |item| match item {
+            Item::Packet(packet) => Input::Packet(id, packet),
+            Item::Snapshot(tree) => Input::Snapshot(id, tree),
+        };
+        let inputs: Vec<_> = queue.drain(..count).map(input).collect();
+        self.replica_turn(receiver, inputs);
+        count > 0
     }
 
     fn publish(&mut self, i: usize, commit: Commit) {
-        let zxid = commit.zxid;
-        if zxid != Zxid::NONE {
+        if let Some(zxid) = commit.zxids().next_back() {
             let digest = *self.published.entry(zxid).or_insert_with(|| commit.view.digest());
             assert_eq!(digest, commit.view.digest(), "server {i} at {zxid}");
+        }
+        for zxid in commit.zxids() {
             let voters = self.config.voters().map(place);
             let holders = voters.filter(|i| self.servers[*i].disk.has(zxid)).count();
             assert!(holders > self.config.voters().count() / 2, "{zxid} is with {holders}");
         }
         let process = self.servers[i].process.as_mut().expect("it is up");
-        for notice in &commit.notices {
+        for notice in commit.notices() {
             if let ostler_node::messages::Notice::Service(service) = notice {
                 process.services.push(*service);
             }
@@ -552,8 +567,11 @@ impl World {
     fn work_server(&mut self, i: usize) -> bool {
         let Some(process) = &mut self.servers[i].process else { return false };
         let mut busy = false;
-        if let Some(message) = process.mailbox.pop_front() {
-            self.replica_input(i, Input::FromShard(message));
+        let mailbox = &mut process.mailbox;
+        let count = if self.whole_turns { mailbox.len() } else { 1.min(mailbox.len()) };
+        if count > 0 {
+            let inputs = mailbox.drain(..count).map(Input::FromShard).collect();
+            self.replica_turn(i, inputs);
             busy = true;
         }
         busy |= self.work_log(i);

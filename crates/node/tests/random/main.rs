@@ -127,6 +127,7 @@ impl History {
             restarts: 0,
             quiet_zxid: Zxid::ZERO,
         };
+        history.world.whole_turns = history.rng.below(2) == 0;
         // Some disks are slow, some shards lag: weights are drawn once for each history.
         let mut weights: Vec<u64> = (0..7).map(|_| 2 + history.below(12)).collect();
         weights[6] = 1;

@@ -57,7 +57,7 @@ impl ReplicaLoop {
                 };
             }
             if self.replica.next_deadline().is_some_and(|deadline| deadline <= at.now) {
-                self.replica.handle(at, Input::Deadline, &mut effects);
+                self.replica.hear(at, Input::Deadline, &mut effects);
             }
             self.carry_out(&mut effects);
         }
@@ -82,24 +82,24 @@ impl ReplicaLoop {
         match mail {
             ReplicaMail::FromShard(messages) => {
                 for message in messages {
-                    self.replica.handle(at, Input::FromShard(message), effects);
+                    self.replica.hear(at, Input::FromShard(message), effects);
                 }
             }
             ReplicaMail::LogSynced(zxid) => {
-                self.replica.handle(at, Input::LogSynced(zxid), effects);
+                self.replica.hear(at, Input::LogSynced(zxid), effects);
             }
-            ReplicaMail::SnapshotEnded => self.replica.handle(at, Input::SnapshotEnded, effects),
-            ReplicaMail::Input(input) => self.replica.handle(at, input, effects),
+            ReplicaMail::SnapshotEnded => self.replica.hear(at, Input::SnapshotEnded, effects),
+            ReplicaMail::Input(input) => self.replica.hear(at, input, effects),
             ReplicaMail::Vote(sid, notification, _freight) => {
-                self.replica.handle(at, Input::Vote(sid, notification), effects);
+                self.replica.hear(at, Input::Vote(sid, notification), effects);
             }
             ReplicaMail::Packets(link, packets, _freight) => {
                 for packet in packets {
-                    self.replica.handle(at, Input::Packet(link, packet), effects);
+                    self.replica.hear(at, Input::Packet(link, packet), effects);
                 }
             }
             ReplicaMail::HandOver(to) => {
-                self.replica.handle(at, Input::HandOver, effects);
+                self.replica.hear(at, Input::HandOver, effects);
                 self.handing_over = Some(to);
             }
             ReplicaMail::Report(to) => {
@@ -113,6 +113,7 @@ impl ReplicaLoop {
     }
 
     fn carry_out(&mut self, effects: &mut Vec<Effect>) {
+        self.replica.end_turn(effects);
         let mut log_ops = Vec::new();
         let mut outgoing = Vec::new();
         let mut published = false;

@@ -235,14 +235,14 @@ impl Process {
             if !matches!(input, Input::FromShard(_)) {
                 outside.note(self.own.index, format_args!("< {}", brief(&input)));
             }
-            self.replica.handle(at, input, &mut effects);
+            self.replica.hear(at, input, &mut effects);
             taken += 1;
             if taken % TURN_MAX == 0 {
                 self.carry_out(outside, &mut effects);
             }
         }
         if self.replica.next_deadline().is_some_and(|due| due <= at.now) {
-            self.replica.handle(at, Input::Deadline, &mut effects);
+            self.replica.hear(at, Input::Deadline, &mut effects);
         }
         self.carry_out(outside, &mut effects);
         if let Some(due) = self.replica.next_deadline() {
@@ -255,6 +255,7 @@ impl Process {
     fn carry_out(&mut self, outside: &mut Outside, effects: &mut Vec<Effect>) {
         let own = self.own;
         let mut mail = Vec::new();
+        self.replica.end_turn(effects);
         for effect in effects.drain(..) {
             if !matches!(effect, Effect::Publish(_)) {
                 outside.note(own.index, format_args!("> {}", brief_effect(&effect)));
@@ -297,28 +298,25 @@ impl Process {
     /// Holds a commit against the witness and hands it to the shards.
     fn publish(&mut self, outside: &mut Outside, commit: Commit) {
         let zxid = commit.view.last_zxid();
-        let service = commit.notices.iter().rev().find_map(|notice| match notice {
+        let service = commit.notices().rev().find_map(|notice| match notice {
             Notice::Service(service) => Some(*service),
             _ => None,
         });
         let before = self.service;
         self.service = service.unwrap_or(before);
-        if service.is_some() || commit.zxid != Zxid::NONE {
-            outside.note(
-                self.own.index,
-                format_args!("publishes {} view {zxid} {service:?}", commit.zxid),
-            );
+        let txns = commit.zxids().count();
+        if service.is_some() || txns > 0 {
+            let index = self.own.index;
+            outside.note(index, format_args!("publishes {txns} view {zxid} {service:?}"));
         }
         match self.service {
             Service::Up => self.hold_against_witness(outside, &commit, before),
             // What a new leader has, before it is said that there is one.
-            Service::Held if commit.zxid != Zxid::NONE => {
-                self.hold_against_witness(outside, &commit, before);
-            }
+            Service::Held if txns > 0 => self.hold_against_witness(outside, &commit, before),
             Service::Held => {}
             Service::Down | Service::ReadOnly => self.shown = None,
         }
-        outside.stats.commits += u64::from(commit.zxid != Zxid::NONE);
+        outside.stats.commits += txns as u64;
         self.feed.push(Rc::new(commit));
         for shard in 0..self.shards.len() {
             self.wake_shard(outside, shard);
@@ -329,16 +327,17 @@ impl Process {
         let index = self.own.index;
         let zxid = commit.view.last_zxid();
         let witness = &mut outside.witness;
-        if commit.zxid != Zxid::NONE {
-            assert_eq!(commit.zxid, zxid, "a commit shows its own view");
-            witness.published(index, zxid, &commit.view);
-        } else {
-            witness.jumped(index, &commit.view);
+        match commit.zxids().next_back() {
+            Some(last) => {
+                assert_eq!(last, zxid, "a commit shows its own view");
+                witness.published(index, commit.zxids(), &commit.view);
+            }
+            None => witness.jumped(index, &commit.view),
         }
         if let Some(shown) = self.shown {
             let steps = witness.index(zxid).checked_sub(witness.index(shown));
             let steps = steps.unwrap_or_else(|| panic!("s{index} goes back to {zxid}"));
-            let moved = usize::from(commit.zxid != Zxid::NONE);
+            let moved = commit.zxids().count();
             assert_eq!(steps, moved, "s{index} went from {shown} to {zxid} at once");
         }
         self.shown = Some(zxid);

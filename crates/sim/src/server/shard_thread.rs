@@ -135,16 +135,11 @@ impl ShardThread {
     ) {
         while let Some(commit) = feed.get(self.cursor) {
             let is_planted = outside.options.plant == Some(Plant::EventAfterData)
-                && !commit.changes.is_empty()
-                && self.shown_early != Some(commit.zxid);
+                && commit.steps.iter().any(|step| !step.changes.is_empty())
+                && self.shown_early != Some(commit.view.last_zxid());
             if is_planted && outside.threads.one_in(4) {
-                self.shown_early = Some(commit.zxid);
-                let early = Commit {
-                    view: commit.view.clone(),
-                    zxid: Zxid::NONE,
-                    changes: Vec::new(),
-                    notices: Vec::new(),
-                };
+                self.shown_early = Some(commit.view.last_zxid());
+                let early = Commit::telling(commit.view.clone(), Vec::new());
                 return self.input(at, ShardInput::Commit(&early), mail);
             }
             self.cursor += 1;
