@@ -81,6 +81,12 @@ impl Acl {
         alloc::vec![Self { perms: Perms::READ, id: Id::new("world", "anyone") }]
     }
 
+    /// The list `auth::cdrwa`: everything for whoever sends it, as authenticated by then.
+    #[must_use]
+    pub fn creator_all() -> Vec<Self> {
+        alloc::vec![Self { perms: Perms::ALL, id: Id::new("auth", "") }]
+    }
+
     /// Reads an entry of a log or snapshot, where null texts do not occur.
     pub fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let entry = AclEntry::read(from)?;

@@ -1,0 +1,243 @@
+//! The tokio driver: one task a client, which owns the socket.
+//!
+//! Each turn reads what is there, tells the time, carries out effects, and sends what waits. Reading
+//! never waits for writing: servers stop to read from clients that do not.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
+use crate::hosts::Host;
+use crate::runtime::{Runtime, Sleep, Task};
+use crate::session::{Effect, Input, LinkId, Session};
+
+/// Drives a session until it ends.
+pub(crate) fn drive(session: Session) -> Task {
+    Box::pin(async move {
+        let (probed, probes) = mpsc::unbounded_channel();
+        let runtime = Arc::clone(session.runtime());
+        let driver = Driver {
+            session,
+            runtime,
+            link: Link::None,
+            probed,
+            probes,
+            timer: None,
+            out: Vec::new(),
+        };
+        driver.run().await;
+    })
+}
+
+type Dialing = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
+
+/// The present connection.
+enum Link {
+    None,
+    Dialing(LinkId, Dialing),
+    Up(LinkId, TcpStream),
+}
+
+struct Driver {
+    session: Session,
+    runtime: Arc<dyn Runtime>,
+    link: Link,
+    probed: mpsc::UnboundedSender<(Host, bool)>,
+    probes: mpsc::UnboundedReceiver<(Host, bool)>,
+    /// The deadline that is waited for, and the wait.
+    timer: Option<(Duration, Sleep)>,
+    /// Bytes that count as sent and are not.
+    out: Vec<u8>,
+}
+
+/// Why a turn begins.
+enum Cause {
+    Dialed(LinkId, io::Result<TcpStream>),
+    Probed(Host, bool),
+    /// The socket, the clock or a caller.
+    Any,
+}
+
+impl Driver {
+    async fn run(mut self) {
+        let mut inbox = vec![0; READ_BYTES];
+        loop {
+            self.read(&mut inbox);
+            self.session.handle(self.runtime.now(), Input::Tick);
+            if self.carry_out() {
+                return;
+            }
+            self.write();
+            match self.wait().await {
+                Cause::Any => {}
+                Cause::Probed(host, writable) => {
+                    let now = self.runtime.now();
+                    self.session.handle(now, Input::Probed(host, writable));
+                }
+                Cause::Dialed(link, Ok(stream)) => {
+                    // Requests are small and waited for; failing to say so is no harm.
+                    drop(stream.set_nodelay(true));
+                    self.link = Link::Up(link, stream);
+                    self.session.handle(self.runtime.now(), Input::Dialed(link));
+                }
+                Cause::Dialed(link, Err(error)) => {
+                    self.link = Link::None;
+                    let why = error.to_string();
+                    self.session.handle(self.runtime.now(), Input::DialFailed(link, &why));
+                }
+            }
+        }
+    }
+
+    /// Reads what has arrived, but no more than a fair share.
+    fn read(&mut self, inbox: &mut [u8]) {
+        for _ in 0..READS_MAX {
+            let Link::Up(link, stream) = &self.link else { return };
+            let link = *link;
+            match stream.try_read(inbox) {
+                Ok(0) => return self.closed(link, "the server closed the connection"),
+                Ok(count) => {
+                    let now = self.runtime.now();
+                    self.session.handle(now, Input::Bytes(link, &inbox[..count]));
+                    if count < inbox.len() {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return self.closed(link, &error.to_string()),
+            }
+        }
+    }
+
+    fn closed(&mut self, link: LinkId, why: &str) {
+        self.link = Link::None;
+        self.out.clear();
+        self.session.handle(self.runtime.now(), Input::Closed(link, why));
+    }
+
+    /// True when this was all.
+    fn carry_out(&mut self) -> bool {
+        for effect in self.session.take_effects() {
+            match effect {
+                Effect::Dial(link, host) => {
+                    self.out.clear();
+                    let dialing =
+                        async move { TcpStream::connect((host.name.as_str(), host.port)).await };
+                    self.link = Link::Dialing(link, Box::pin(dialing));
+                }
+                Effect::HangUp(_) => {
+                    self.out.clear();
+                    self.link = Link::None;
+                }
+                Effect::Probe(host) => self.probe(host),
+                Effect::End => return true,
+            }
+        }
+        false
+    }
+
+    fn probe(&self, host: Host) {
+        let probed = self.probed.clone();
+        let runtime = Arc::clone(&self.runtime);
+        self.runtime.spawn(Box::pin(async move {
+            let asked = ask(&host);
+            if let Ok(Ok(writable)) = crate::runtime::within(&*runtime, PROBE_PATIENCE, asked).await
+            {
+                // A driver that has ended does not care.
+                drop(probed.send((host, writable)));
+            }
+        }));
+    }
+
+    /// Sends until there is nothing to send or the socket is full.
+    fn write(&mut self) {
+        loop {
+            let Link::Up(link, stream) = &self.link else { return };
+            let link = *link;
+            if self.out.is_empty() {
+                self.session.transmit(self.runtime.now(), link, WRITE_BYTES, &mut self.out);
+            }
+            if self.out.is_empty() {
+                return;
+            }
+            match stream.try_write(&self.out) {
+                Ok(count) => drop(self.out.drain(..count)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return self.closed(link, &error.to_string()),
+            }
+        }
+    }
+
+    /// Waits for a reason for another turn.
+    async fn wait(&mut self) -> Cause {
+        let deadline = self.session.next_deadline();
+        match (deadline, &self.timer) {
+            (Some(deadline), Some((set, _))) if *set == deadline => {}
+            (Some(deadline), _) => {
+                let time = deadline.saturating_sub(self.runtime.now());
+                self.timer = Some((deadline, self.runtime.sleep(time)));
+            }
+            (None, _) => self.timer = None,
+        }
+        let Self { session, link, probes, timer, out, .. } = self;
+        let mut woken = pin!(session.woken());
+        poll_fn(|cx| {
+            if let Poll::Ready(Some((host, writable))) = probes.poll_recv(cx) {
+                return Poll::Ready(Cause::Probed(host, writable));
+            }
+            if let Poll::Ready(cause) = poll_link(link, !out.is_empty(), cx) {
+                return Poll::Ready(cause);
+            }
+            if let Some((_, sleep)) = timer
+                && sleep.as_mut().poll(cx).is_ready()
+            {
+                *timer = None;
+                return Poll::Ready(Cause::Any);
+            }
+            woken.as_mut().poll(cx).map(|()| Cause::Any)
+        })
+        .await
+    }
+}
+
+fn poll_link(link: &mut Link, wants_write: bool, cx: &mut Context<'_>) -> Poll<Cause> {
+    match link {
+        Link::None => Poll::Pending,
+        Link::Dialing(id, dialing) => {
+            dialing.as_mut().poll(cx).map(|result| Cause::Dialed(*id, result))
+        }
+        Link::Up(_, stream) => {
+            // An error of the socket shows when it is read.
+            if stream.poll_read_ready(cx).is_ready()
+                || (wants_write && stream.poll_write_ready(cx).is_ready())
+            {
+                return Poll::Ready(Cause::Any);
+            }
+            Poll::Pending
+        }
+    }
+}
+
+/// Whether a server takes writes.
+async fn ask(host: &Host) -> io::Result<bool> {
+    let mut stream = TcpStream::connect((host.name.as_str(), host.port)).await?;
+    stream.write_all(b"isro").await?;
+    let mut answer = Vec::new();
+    stream.take(16).read_to_end(&mut answer).await?;
+    Ok(answer.starts_with(b"rw"))
+}
+
+const READ_BYTES: usize = 64 * 1024;
+/// How often the socket is read in a turn, so that writing has its turn too.
+const READS_MAX: usize = 16;
+const WRITE_BYTES: usize = 64 * 1024;
+const PROBE_PATIENCE: Duration = Duration::from_secs(1);
