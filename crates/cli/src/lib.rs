@@ -11,3 +11,4 @@
 pub mod bench;
 pub mod process;
 pub mod raw_client;
+pub mod shell;

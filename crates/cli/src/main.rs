@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 // Only for its feature: see the manifest.
 use crc32fast as _;
-use ostler_cli::bench;
+use ostler_cli::{bench, shell};
 
 // Views of the tree are dropped on other threads than the one that made them. With the C library's
 // allocator that makes threads wait for each other's arenas; this one hands such memory back
@@ -41,6 +41,22 @@ enum Command {
         arguments: Vec<String>,
     },
 
+    /// Talk to servers: one command, a file of commands, or a terminal
+    ///
+    /// With a command it is run once; without one, commands are read from stdin. `help` lists them.
+    /// Everything is as with zkCli.sh: commands, output, exit codes.
+    ///
+    /// Exit status: 0, 1 when the last command failed, 2 when the client configuration cannot be
+    /// used, 127 when there is no such command.
+    #[command(override_usage = "ostler shell [-server HOST:PORT[,HOST:PORT]...[/CHROOT]] \
+                                [-timeout MS] [-r] [-waitforconnection]\n             \
+                                [-client-configuration FILE] [COMMAND [WORD]...]")]
+    Shell {
+        /// Read by the shell itself, which has options of its own kind.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
+        arguments: Vec<String>,
+    },
+
     /// Load a server of the ZooKeeper protocol and report rates and latencies
     Bench(bench::Options),
 
@@ -51,6 +67,7 @@ enum Command {
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve { arguments } => ostler_server::serve(&arguments),
+        Command::Shell { arguments } => shell::run(arguments),
         Command::Bench(options) => conclude(bench::run(&options)),
         Command::Version => {
             let line = concat!("ostler ", env!("CARGO_PKG_VERSION"), "\n");
