@@ -50,8 +50,9 @@ pub(super) struct Learning {
     serves: bool,
     /// What the leader has said is committed; published when this server serves.
     committed: Zxid,
-    /// Whether its tree came as a snapshot that may hold what is yet to come, as Java's do.
-    is_fuzzy: bool,
+    /// The zxid of a snapshot that its tree came as, and that may hold what is yet to come, as
+    /// Java's do; until all of that has come.
+    fuzzy_since: Option<Zxid>,
     /// What its own clients wait for.
     pub(super) forwarding: Forwarding,
 }
@@ -74,7 +75,7 @@ impl Learning {
             scratch: Vec::new(),
             serves: false,
             committed: Zxid::ZERO,
-            is_fuzzy: false,
+            fuzzy_since: None,
             forwarding: Forwarding::default(),
         }
     }
@@ -273,7 +274,7 @@ impl Replica {
             return;
         };
         let compares = self.settings.digest_enabled
-            && self.learning().is_some_and(|learning| !learning.is_fuzzy);
+            && self.learning().is_some_and(|learning| learning.fuzzy_since.is_none());
         let differ = compares && theirs.tree_digest != self.pipeline.head.digest();
         let member = self.member();
         member.metrics.digest_mismatches += u64::from(differ);
@@ -291,9 +292,14 @@ impl Replica {
         member.election.settled(epoch);
         let Some(learning) = self.learning_mut() else { return };
         learning.serves = true;
-        learning.is_fuzzy = false;
+        let fuzzy_since = learning.fuzzy_since.take();
         let committed = learning.committed;
         self.publish_exactly(committed, out);
+        if fuzzy_since.is_some_and(|zxid| zxid < committed) {
+            // From the one on disk this server would start with the digest of no tree that ever
+            // was, and tell of differences that there are not.
+            self.pipeline.want_snapshot(out);
+        }
         self.pipeline.begin_epoch(epoch.first_zxid(), false);
         self.serve_as(at, Service::Up, Vec::new(), out);
     }
@@ -373,9 +379,10 @@ impl Replica {
         member.log_duties.is_installing = true;
         member.needs_snapshot_of = None;
         member.digests_differ = false;
+        let last = self.pipeline.head.last_zxid();
         out.push(Effect::Log(LogOp::Install(self.pipeline.head.clone())));
         if let Some(learning) = self.learning_mut() {
-            learning.is_fuzzy = true;
+            learning.fuzzy_since = Some(last);
             learning.call(|learner, to| learner.snapshot_received(at.now, link, to));
         }
     }

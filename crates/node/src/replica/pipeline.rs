@@ -279,6 +279,12 @@ impl Pipeline {
         self.write_snapshot(out);
     }
 
+    /// Asks for a snapshot of what is published, for whatever reason.
+    pub(super) fn want_snapshot(&mut self, out: &mut Vec<Effect>) {
+        self.snapshot_waiting = Some(self.committed.clone());
+        self.write_snapshot(out);
+    }
+
     /// The snapshot that was asked for is written, or could not be.
     pub(super) fn snapshot_ended(&mut self) {
         self.snapshot_running = false;

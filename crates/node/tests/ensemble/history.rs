@@ -26,17 +26,7 @@ fn one_that_was_away_for_long_gets_a_snapshot() {
     let mut world = three();
     let mut client = open(&mut world, 1);
     ok(&mut world, &mut client, &create_as("/mine", 1));
-    world.kill(0);
-    let big = vec![7; 1 << 20 >> 2];
-    for i in 0..600 {
-        let path = format!("/{i}");
-        let Request::Create(small) = create(&path) else { unreachable!() };
-        client.send(&mut world, &Request::Create(CreateRequest { data: Some(&big), ..small }));
-        if i % 20 == 0 {
-            world.settle();
-        }
-    }
-    world.settle();
+    write_more_than_is_kept(&mut world, &mut client);
     world.start(0);
     world.until_served();
     assert_eq!(world.servers[0].disk.installs, 1);
@@ -50,6 +40,39 @@ fn one_that_was_away_for_long_gets_a_snapshot() {
     assert!(exists_at(&world, 0, "/599"));
     assert_eq!(world.tree(0).ephemerals(client.session).count(), 1);
     world.assert_alike();
+}
+
+#[test]
+fn what_came_while_a_snapshot_was_received_is_soon_in_one_of_its_own() {
+    let mut world = three();
+    let mut client = open(&mut world, 1);
+    write_more_than_is_kept(&mut world, &mut client);
+    // The snapshot is there and is not on disk for a while.
+    world.servers[0].is_disk_held = true;
+    world.start(0);
+    world.settle();
+    let last = ok(&mut world, &mut client, &create("/meanwhile"));
+    world.servers[0].is_disk_held = false;
+    world.until_served();
+    assert_eq!(world.servers[0].disk.installs, 1);
+    assert_eq!(world.servers[0].disk.snapshots, [last]);
+    world.assert_alike();
+}
+
+/// Server 0 is killed, and the others write more than they remember.
+fn write_more_than_is_kept(world: &mut World, client: &mut Client) {
+    world.kill(0);
+    let big = vec![7; 1 << 20 >> 2];
+    for i in 0..600 {
+        let path = format!("/{i}");
+        let Request::Create(small) = create(&path) else { unreachable!() };
+        client.send(world, &Request::Create(CreateRequest { data: Some(&big), ..small }));
+        if i % 20 == 0 {
+            world.settle();
+        }
+    }
+    world.settle();
+    assert_eq!(client.receive(world).len(), 600);
 }
 
 #[test]

@@ -81,6 +81,8 @@ pub(crate) struct Disk {
     pub(crate) epochs: (Epoch, Epoch),
     /// Snapshots that leaders sent.
     pub(crate) installs: usize,
+    /// Snapshots of its own, by the zxids of their trees.
+    pub(crate) snapshots: Vec<Zxid>,
     /// Cuts, and whether the tree was loaded again.
     pub(crate) truncations: Vec<(Zxid, bool)>,
     /// Whether everything is in one snapshot, so that nothing can be cut.
@@ -138,6 +140,7 @@ impl World {
             records: Vec::new(),
             epochs: (Epoch(0), Epoch(0)),
             installs: 0,
+            snapshots: Vec::new(),
             truncations: Vec::new(),
             is_one_snapshot: false,
         };
@@ -424,7 +427,10 @@ impl World {
                     self.break_link(link.0);
                 }
                 Effect::Publish(commit) => self.publish(i, commit),
-                Effect::WriteSnapshot(_) => self.replica_input(i, Input::SnapshotEnded),
+                Effect::WriteSnapshot(tree) => {
+                    self.servers[i].disk.snapshots.push(tree.last_zxid());
+                    self.replica_input(i, Input::SnapshotEnded);
+                }
                 Effect::Stop(why) => panic!("server {i} ends: {why}"),
                 Effect::DigestMismatch(zxid) => panic!("server {i} differs at {zxid}"),
                 Effect::QuotaExceeded(_) => {}
