@@ -91,7 +91,10 @@ pub enum Input {
     Packet(LinkId, QuorumPacket),
     /// The snapshot behind a SNAP packet was read to its end; its tree carries the packet's zxid.
     Snapshot(LinkId, Tree),
-    /// A link is gone, whoever closed it. Always the last word about it.
+    /// Everything that [`Effect::SendSnapshot`] asked for has been handed to the network.
+    SnapshotSent(LinkId),
+    /// A link is gone, whoever closed it. Always the last word about it, but for
+    /// [`Input::SnapshotSent`].
     LinkDown(LinkId),
     /// Answers [`LogOp::WriteEpoch`].
     EpochWritten(EpochFile, Epoch),
@@ -138,7 +141,8 @@ pub enum Effect {
     DialLeader(Sid),
     /// Send a packet. Whatever goes to one link goes out in order.
     Send(LinkId, QuorumPacket),
-    /// Send the snapshot stream of this tree, in order with the packets.
+    /// Send the snapshot stream of this tree, in order with the packets. Answered by
+    /// [`Input::SnapshotSent`] if the link lasts so long.
     SendSnapshot(LinkId, Tree),
     /// Send what is waiting, then close. Answered by [`Input::LinkDown`].
     CloseLink(LinkId, &'static str),

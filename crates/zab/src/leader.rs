@@ -266,7 +266,7 @@ impl Leader {
     }
 
     /// The whole snapshot has been handed to the network: from here on the learner's time runs as
-    /// without one. Need not be called; then it has longer.
+    /// without one.
     pub fn snapshot_sent(&mut self, now: Time, link: LinkId) {
         if let Some(link) = self.links.get_mut(&link).filter(|link| link.snapshot) {
             link.snapshot = false;

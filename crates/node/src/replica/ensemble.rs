@@ -271,6 +271,11 @@ impl Replica {
             Input::Accepted(link) => self.accepted(at, link, out),
             Input::Packet(link, packet) => self.packet(at, link, packet, out),
             Input::Snapshot(link, tree) => self.snapshot_received(at, link, tree, out),
+            Input::SnapshotSent(link) => {
+                if let Some(leading) = self.leading_mut() {
+                    leading.call(|leader, _| leader.snapshot_sent(at.now, link));
+                }
+            }
             Input::LinkDown(link) => self.link_down(at, link),
             Input::EpochWritten(file, epoch) => self.epoch_written(at, file, epoch),
             Input::Truncated(found) => self.truncated(at, found),

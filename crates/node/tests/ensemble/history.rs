@@ -59,6 +59,27 @@ fn what_came_while_a_snapshot_was_received_is_soon_in_one_of_its_own() {
     world.assert_alike();
 }
 
+#[test]
+fn who_hangs_with_its_snapshot_is_dropped_as_soon_as_others() {
+    let mut world = three();
+    let mut client = open(&mut world, 1);
+    write_more_than_is_kept(&mut world, &mut client);
+    world.servers[0].is_disk_held = true;
+    world.start(0);
+    world.settle();
+    let learners = |world: &World| world.ensemble(2).learners.len();
+    let init_ms = 10 * world::TICK_MS;
+    world.advance(init_ms / 2);
+    assert_eq!(learners(&world), 2, "it has its time");
+    world.advance(init_ms / 2 + world::TICK_MS);
+    assert_eq!(learners(&world), 1);
+    world.servers[0].is_disk_held = false;
+    world.until_served();
+    assert_eq!(learners(&world), 2);
+    ok(&mut world, &mut client, &create("/after"));
+    world.assert_alike();
+}
+
 /// Server 0 is killed, and the others write more than they remember.
 fn write_more_than_is_kept(world: &mut World, client: &mut Client) {
     world.kill(0);

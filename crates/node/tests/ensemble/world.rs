@@ -421,7 +421,10 @@ impl World {
                 }
                 Effect::DialLeader(leader) => self.dial(i, leader),
                 Effect::Send(link, packet) => self.push(i, link, Item::Packet(packet)),
-                Effect::SendSnapshot(link, tree) => self.push(i, link, Item::Snapshot(tree)),
+                Effect::SendSnapshot(link, tree) => {
+                    self.push(i, link, Item::Snapshot(tree));
+                    self.replica_input(i, Input::SnapshotSent(link));
+                }
                 Effect::CloseLink(link, _) => {
                     self.deliver_all(link.0);
                     self.break_link(link.0);

@@ -200,10 +200,10 @@ impl Links {
             lag_bytes_max: settings.lag_bytes_max,
         });
         let writer = Arc::clone(&link);
-        let stall_max = settings.stall_max;
+        let (stall_max, replica) = (settings.stall_max, self.0.replica.clone());
         thread::Builder::new()
             .name("link-writer".to_owned())
-            .spawn(move || writer.write(stall_max))?;
+            .spawn(move || writer.write(stall_max, &replica))?;
         table.open.insert(link.id, Arc::clone(&link));
         Ok(link)
     }
@@ -347,10 +347,10 @@ impl Link {
     }
 
     /// Writes what is queued until the link ends.
-    fn write(&self, stall_max: Duration) {
+    fn write(&self, stall_max: Duration, replica: &Sender<ReplicaMail>) {
         let mut buffer = Vec::with_capacity(BUFFER_BYTES);
         while let Some((batch, bytes)) = self.next_batch() {
-            if let Err(error) = self.write_batch(batch, &mut buffer, stall_max) {
+            if let Err(error) = self.write_batch(batch, &mut buffer, stall_max, replica) {
                 if self.lock().closing_since.is_none() {
                     tracing::info!("cannot write to {}: {error}", self.remote);
                 }
@@ -389,6 +389,7 @@ impl Link {
         batch: VecDeque<Outgoing>,
         buffer: &mut Vec<u8>,
         stall_max: Duration,
+        replica: &Sender<ReplicaMail>,
     ) -> io::Result<()> {
         let mut out = Patient { link: self, stall_max };
         buffer.clear();
@@ -400,6 +401,7 @@ impl Link {
                     out.write_all(buffer)?;
                     buffer.clear();
                     self.write_snapshot(&tree, &mut out)?;
+                    tell(replica, ReplicaMail::Input(Input::SnapshotSent(self.id)));
                 }
                 Outgoing::Close(_) => unreachable!("it is not queued"),
             }

@@ -274,6 +274,7 @@ impl Process {
                     outside.stats.snapshots_sent += 1;
                     outside.witness.snapshot_sent(own.index, tree.last_zxid());
                     self.peers.send(outside, link, &snapshot_bytes(&tree));
+                    mail.push(Input::SnapshotSent(link));
                 }
                 Effect::CloseLink(link, reason) => {
                     let is_breach = BREACHES.iter().any(|breach| reason.contains(breach));

@@ -96,6 +96,7 @@ fn packets_and_snapshots_arrive_in_order_and_then_the_end() {
     assert_eq!((from, received.digest(), received.last_zxid()), (own, tree.digest(), Zxid(5)));
     let expected: Vec<_> = (6..900).map(|zxid| proposal(zxid, 1000)).collect();
     assert_eq!(learner.packets(894), expected);
+    assert!(matches!(leader.input(), Input::SnapshotSent(sent) if sent == link));
 
     let ack = QuorumPacket::bare(PacketKind::Ack, Zxid(899));
     learner.links.send(vec![
