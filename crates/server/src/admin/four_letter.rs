@@ -23,6 +23,7 @@ pub mod usage;
 mod tests;
 
 use crate::config::Config;
+use crate::config::ensemble::Ensemble;
 use crate::version;
 use jiff::tz::TimeZone;
 use ostler_node::status::{
@@ -81,7 +82,7 @@ pub fn answer(word: &[u8; 4], report: &ServerReport<'_>) -> String {
     match find(word) {
         // Java: IsroCommand prints what a server that does not serve has for an answer.
         Some(Answer::IsReadOnly) => out.push_str(match report.replica.mode {
-            Mode::Down => "null",
+            _ if !report.serves() => "null",
             Mode::ReadOnly => "ro",
             _ => "rw",
         }),
@@ -409,8 +410,14 @@ struct Totals {
 
 impl ServerReport<'_> {
     /// Whether it has clients.
+    // Java: Leader.startZkServer; with leaderServes=no the words know of no server either.
     fn serves(&self) -> bool {
-        self.replica.mode != Mode::Down
+        let refuses = |ensemble: &Ensemble| !ensemble.leader_serves;
+        match self.replica.mode {
+            Mode::Down => false,
+            Mode::Leader => !self.config.ensemble.as_ref().is_some_and(refuses),
+            _ => true,
+        }
     }
 
     /// The local sessions, if such are made.

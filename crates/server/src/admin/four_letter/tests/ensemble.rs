@@ -167,6 +167,26 @@ fn mntr_of_others() {
 
 #[test]
 fn without_a_leader() {
+    says_that_it_does_not_serve(|word| word_of(Mode::Down, word));
+    let config = config("*");
+    let mut report = report(&config, 1);
+    report.replica.mode = Mode::Down;
+    assert_eq!(reset_by(b"srst", &report), None, "nothing is forgotten then");
+}
+
+#[test]
+fn a_leader_that_serves_nobody() {
+    let mut config = member_config();
+    config.ensemble.as_mut().expect("it is a member").leader_serves = false;
+    let mut report = report(&config, 1);
+    report.replica.mode = Mode::Leader;
+    report.replica.ensemble = Some(ensemble());
+    says_that_it_does_not_serve(|word| answer(word, &report));
+    report.replica.mode = Mode::Follower;
+    assert_eq!(answer(b"isro", &report), "rw", "as a follower it serves");
+}
+
+fn says_that_it_does_not_serve(answer: impl Fn(&[u8; 4]) -> String) {
     for (word, _) in WORDS {
         let expected = match *word {
             b"ruok" => "imok",
@@ -175,17 +195,13 @@ fn without_a_leader() {
             b"isro" => "null",
             b"hash" => "This ZooKeeper instance is not currently serving requests",
             b"envi" => {
-                assert!(word_of(Mode::Down, word).starts_with("Environment:\n"));
+                assert!(answer(word).starts_with("Environment:\n"));
                 continue;
             }
             _ => "This ZooKeeper instance is not currently serving requests\n",
         };
-        assert_eq!(word_of(Mode::Down, word), expected, "{}", word.escape_ascii());
+        assert_eq!(answer(word), expected, "{}", word.escape_ascii());
     }
-    let config = config("*");
-    let mut report = report(&config, 1);
-    report.replica.mode = Mode::Down;
-    assert_eq!(reset_by(b"srst", &report), None, "nothing is forgotten then");
 }
 
 fn word_of(mode: Mode, word: &[u8; 4]) -> String {
