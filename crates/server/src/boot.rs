@@ -22,6 +22,7 @@ use crate::config::{Config, ConfigError, ExitCode, Flags};
 use crate::logging;
 use crate::mail::{ReplicaMail, ShardBox, SnapshotMail, mailbox};
 use crate::net::listener::listen;
+use crate::notify;
 use crate::peers::Peers;
 use ensemble::{Doors, Ports};
 use starter::{Starter, Taken};
@@ -118,6 +119,7 @@ fn run(config: Config) -> ExitCode {
     let server = match signals.map_err(StartError::from).and_then(|signals| {
         let server = Server::start(config)?;
         server.end_on(signals);
+        notify::ready();
         Ok(server)
     }) {
         Ok(server) => server,
@@ -211,6 +213,7 @@ impl Server {
         let code = match self.ends.recv() {
             Ok(End::Asked(reason)) => {
                 tracing::info!("ending: {reason}");
+                notify::stopping();
                 self.hand_over();
                 ExitCode::Finished
             }
@@ -227,7 +230,7 @@ impl Server {
             }
             Ok(End::Fatal(Fatal::Replica(reason))) => {
                 tracing::error!("the server cannot go on: {reason}");
-                ExitCode::UnexpectedError
+                ExitCode::QuorumPacketError
             }
             Err(_) => ExitCode::UnexpectedError,
         };
