@@ -64,6 +64,9 @@ pub struct Settings {
     /// `commitLogCount`: transactions that a member of an ensemble keeps for learners that lack
     /// them. More are kept while they are small.
     pub history_count: usize,
+    /// `observer.reconnectDelayMs` and `observer.election.DelayMs`: an observer that has lost its
+    /// leader waits for a random part of this before it looks for another.
+    pub observer_rest_max_ms: u64,
 }
 
 /// Settings of the connection throttle, `connection_throttle_*`.
@@ -179,6 +182,7 @@ impl Default for Settings {
             read_only_mode: false,
             leader_serves: true,
             history_count: 500,
+            observer_rest_max_ms: 0,
         }
     }
 }

@@ -146,6 +146,10 @@ impl Options {
             epoch_wait_max_ms: None,
             snapshot_sync_forced: self.snapshots_forced,
             silence_max_ms: self.silence_max_ms,
+            connect_limit: None,
+            redial_pause_ms: 100,
+            snap_syncs_max: if self.seed.is_multiple_of(4) { 1 } else { 10 },
+            diff_syncs_max: if self.seed.is_multiple_of(8) { 1 } else { 100 },
         }
     }
 

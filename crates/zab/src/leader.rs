@@ -458,8 +458,7 @@ impl Leader {
         link.stage = Stage::Accepted;
         if self.phase == Phase::Synchronisation || self.phase == Phase::Broadcast {
             // The quorum stands: whatever this learner has beyond it, nobody was told of.
-            self.feed(now, id, history, out);
-            return Ok(());
+            return self.feed(now, id, history, out);
         }
         // -1 says that it had accepted the epoch before: it may not count twice.
         if let Ok(current) = u32::try_from(current).map(Epoch) {
@@ -473,7 +472,9 @@ impl Leader {
         if self.phase == Phase::Synchronisation {
             let waiting = self.links.iter().filter(|(_, link)| link.stage == Stage::Accepted);
             for id in waiting.map(|(id, _)| *id).collect::<Vec<_>>() {
-                self.feed(now, id, history, out);
+                if let Err(why) = self.feed(now, id, history, out) {
+                    self.drop_link(now, id, why, out);
+                }
             }
         }
         Ok(())

@@ -162,18 +162,20 @@ impl Learner {
     }
 
     /// The leader could not be reached.
-    // Java: Learner.connectToLeader tries five times, 100 ms apart. The first pauses are shorter,
+    // Java: Learner.connectToLeader tries five times, equally far apart. The first pauses are shorter,
     // since a leader that was elected a moment ago opens its port within milliseconds.
     pub fn dial_failed(&mut self, now: Time, out: &mut Vec<LearnerEffect>) {
         if self.stage != Stage::Dialling || self.redial_at.is_some() {
             return;
         }
-        match REDIAL_AFTER_MS.get(self.dials_failed) {
-            Some(pause_ms) => {
+        let first = FIRST_REDIALS_MS.get(self.dials_failed).copied();
+        let pause_ms = first.unwrap_or(u64::MAX).min(self.settings.redial_pause_ms);
+        match self.dials_failed {
+            0..DIALS_MAX => {
                 self.dials_failed += 1;
-                self.redial_at = Some(now + Span::from_millis(*pause_ms));
+                self.redial_at = Some(now + Span::from_millis(pause_ms));
             }
-            None => self.give_up("the leader cannot be reached", out),
+            _ => self.give_up("the leader cannot be reached", out),
         }
     }
 
@@ -337,13 +339,15 @@ impl Learner {
 
     /// How long the leader may be silent; `None` while it has no reason to speak.
     fn patience(&self) -> Option<Span> {
-        let ZabSettings { tick_ms, init_limit, sync_limit, silence_max_ms, .. } = *self.settings;
+        let ZabSettings { tick_ms, init_limit, sync_limit, silence_max_ms, connect_limit, .. } =
+            *self.settings;
         let init_ms = tick_ms.saturating_mul(init_limit);
         let sync_ms = tick_ms.saturating_mul(sync_limit);
         let silence_ms = match self.stage {
             Stage::Dialling => {
+                let dial_ms = connect_limit.map_or(init_ms, |ticks| tick_ms.saturating_mul(ticks));
                 // Who asked for a fast detector does not wait for a leader that fell at once.
-                init_ms.min(silence_max_ms.map_or(init_ms, |max_ms| max_ms.max(DIAL_MIN_MS)))
+                dial_ms.min(silence_max_ms.map_or(dial_ms, |max_ms| max_ms.max(DIAL_MIN_MS)))
             }
             Stage::Introduced | Stage::Accepted | Stage::Lacking => init_ms,
             Stage::Holding | Stage::Held => sync_ms,
@@ -547,7 +551,8 @@ fn is_observer(config: &QuorumConfig, sid: Sid) -> bool {
     config.members.get(&sid).is_some_and(|member| member.role == PeerRole::Observer)
 }
 
-/// Pauses between dials. Together about as long as Java tries.
-const REDIAL_AFTER_MS: [u64; 9] = [5, 10, 20, 40, 80, 100, 100, 100, 100];
+/// The first pauses between dials, and how many there are. Together about as long as Java tries.
+const FIRST_REDIALS_MS: [u64; 5] = [5, 10, 20, 40, 80];
+const DIALS_MAX: usize = 9;
 /// A dial is given this long, however soon silence is to be noticed.
 const DIAL_MIN_MS: u64 = 500;

@@ -26,4 +26,14 @@ pub struct ZabSettings {
     /// How long a leader may be silent before its learners look for another one, and learners
     /// before their leader drops them; `None` leaves it at `syncLimit` ticks. Ostler's own.
     pub silence_max_ms: Option<u64>,
+    /// `connectToLearnerMasterLimit`: ticks that a learner tries to connect; `None` is `initLimit`.
+    pub connect_limit: Option<u64>,
+    /// `leaderConnectDelayDuringRetryMs`: the pause between its attempts, but for the first ones,
+    /// which are shorter.
+    pub redial_pause_ms: u64,
+    /// `leader.maxConcurrentSnapSyncs`: observers are turned away while so many learners are being
+    /// sent snapshots.
+    pub snap_syncs_max: usize,
+    /// `leader.maxConcurrentDiffSyncs`: the same for learners that get what they lack.
+    pub diff_syncs_max: usize,
 }

@@ -33,6 +33,10 @@ fn learner(accepted: Epoch) -> Learner {
         epoch_wait_max_ms: None,
         snapshot_sync_forced: false,
         silence_max_ms: None,
+        connect_limit: None,
+        redial_pause_ms: 100,
+        snap_syncs_max: 10,
+        diff_syncs_max: 100,
     };
     let epochs = (accepted, Epoch(4));
     let (settings, config) = (Arc::new(settings), Arc::new(config));

@@ -35,6 +35,10 @@ fn knows_that_the_others_elect_a_better_one() {
         epoch_wait_max_ms: None,
         snapshot_sync_forced: false,
         silence_max_ms: None,
+        connect_limit: None,
+        redial_pause_ms: 100,
+        snap_syncs_max: 10,
+        diff_syncs_max: 100,
     };
     let member = Member { role: PeerRole::Participant, line: String::new() };
     let members: BTreeMap<_, _> = (1..=3).map(|sid| (Sid(sid), member.clone())).collect();

@@ -485,7 +485,12 @@ impl Replica {
     /// Waits a little before the next election if several roles have come to nothing: what was
     /// wrong with them may well be so again at once.
     fn rest(&mut self, at: Clock) {
-        let member = self.member();
+        let rest_max_ms = self.settings.observer_rest_max_ms;
+        let member = self.ensemble.as_mut().expect("only members look for a leader");
+        if rest_max_ms > 0 && !member.config.is_voter(member.zab.my_sid) {
+            // As many observers as there are, they do not all come at once.
+            member.rests_until = at.now + Span::from_millis(self.rng.below(rest_max_ms));
+        }
         if member.service == Service::Up {
             member.vain_roles = 0;
             return;
@@ -493,7 +498,7 @@ impl Replica {
         member.vain_roles = member.vain_roles.saturating_add(1);
         if let Some(doublings) = member.vain_roles.checked_sub(VAIN_ROLES_FREE) {
             let pause_ms = REST_MIN_MS << doublings.min(REST_DOUBLINGS_MAX);
-            member.rests_until = at.now + Span::from_millis(pause_ms);
+            member.rests_until = member.rests_until.max(at.now + Span::from_millis(pause_ms));
         }
     }
 

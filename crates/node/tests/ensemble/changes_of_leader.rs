@@ -231,3 +231,19 @@ fn reads_and_pings_of_who_is_held_are_answered_afterwards() {
     assert_eq!(client.receive(&world).len(), 3);
     assert!(exists_at(&world, 1, "/a"));
 }
+
+#[test]
+fn an_observer_rests_before_it_looks_for_another_leader() {
+    let settings = Settings { observer_rest_max_ms: 60_000, ..Settings::default() };
+    let mut world = World::new(3, 1, settings);
+    world.until_served();
+    let leader = world.leader().expect("there is one");
+    world.kill(leader);
+    world.settle();
+    world.advance(TICK_MS);
+    assert!(world.leader().is_some(), "voters do not rest");
+    assert_eq!(world.mode(3), Mode::Down);
+    world.advance(60_000);
+    assert_eq!(world.mode(3), Mode::Observer);
+    world.assert_alike();
+}

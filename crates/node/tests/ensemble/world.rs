@@ -134,6 +134,10 @@ impl World {
             epoch_wait_max_ms: None,
             snapshot_sync_forced: false,
             silence_max_ms: None,
+            connect_limit: None,
+            redial_pause_ms: 100,
+            snap_syncs_max: 10,
+            diff_syncs_max: 100,
         };
         let disk = Disk {
             snapshot: Tree::fresh(7),

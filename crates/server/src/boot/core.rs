@@ -37,6 +37,7 @@ pub(super) fn settings(config: &Config) -> Result<Settings, StartError> {
         snap_count: u64::from(config.snap_count),
         snap_size_limit_bytes: kilobytes(config.snap_size_limit_kb),
         history_count: own.map_or(0, |own| own.commit_log_count as usize),
+        observer_rest_max_ms: own.map_or(0, |own| u64::from(own.observer_rest_max_ms)),
         leader_serves: own.is_none_or(|own| own.leader_serves),
         local_sessions: own.is_some_and(|own| own.local_sessions),
         local_sessions_upgrading: own.is_some_and(|own| own.local_sessions_upgrading),

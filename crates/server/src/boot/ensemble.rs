@@ -104,7 +104,7 @@ pub(super) fn peers(
     let links = LinkSettings {
         addresses: others(quorum_addresses),
         // Java: Learner.connectToLeader.
-        dial_timeout: tick.saturating_mul(ensemble.sync_limit),
+        dial_timeout: tick.saturating_mul(ensemble.connect_limit.unwrap_or(ensemble.sync_limit)),
         stall_max: tick.saturating_mul(ensemble.init_limit),
         lag_bytes_max: LAG_BYTES_MAX,
         packet_bytes_max: record_bytes_max(config),
@@ -131,6 +131,10 @@ pub(super) fn zab_settings(config: &Config, ensemble: &Ensemble) -> Arc<ZabSetti
         epoch_wait_max_ms: ensemble.epoch_wait_max_ms.map(u64::from),
         snapshot_sync_forced: ensemble.snapshot_sync_forced,
         silence_max_ms: ensemble.silence_max_ms.map(u64::from),
+        connect_limit: ensemble.connect_limit.map(u64::from),
+        redial_pause_ms: u64::from(ensemble.redial_pause_ms),
+        snap_syncs_max: ensemble.snap_syncs_max as usize,
+        diff_syncs_max: ensemble.diff_syncs_max as usize,
     })
 }
 

@@ -54,6 +54,16 @@ pub struct Ensemble {
     /// Whether reads are served when no leader is found.
     pub read_only_mode: bool,
 
+    /// Ticks that a learner tries to connect, if not `initLimit`.
+    pub connect_limit: Option<u32>,
+    /// Pause between its attempts.
+    pub redial_pause_ms: u32,
+    /// How many learners get a snapshot at a time before observers are turned away.
+    pub snap_syncs_max: u32,
+    /// The same of learners that get what they lack.
+    pub diff_syncs_max: u32,
+    /// How long at most an observer rests when it has lost its leader.
+    pub observer_rest_max_ms: u32,
     /// Whether clients are served while this server leads.
     pub leader_serves: bool,
     /// Transactions held for learners, at least.
@@ -98,6 +108,12 @@ pub(super) fn resolve(
         local_sessions: settings.bool("localSessionsEnabled"),
         local_sessions_upgrading: settings.bool("localSessionsUpgradingEnabled"),
         read_only_mode: settings.bool("readonlymode.enabled"),
+        connect_limit: positive("connectToLearnerMasterLimit"),
+        redial_pause_ms: count("zookeeper.leaderConnectDelayDuringRetryMs"),
+        snap_syncs_max: positive("zookeeper.leader.maxConcurrentSnapSyncs").unwrap_or(10),
+        diff_syncs_max: positive("zookeeper.leader.maxConcurrentDiffSyncs").unwrap_or(100),
+        observer_rest_max_ms: count("zookeeper.observer.reconnectDelayMs")
+            .saturating_add(count("zookeeper.observer.election.DelayMs")),
         leader_serves: settings.bool("zookeeper.leaderServes"),
         commit_log_count: count("zookeeper.commitLogCount"),
         snapshot_sync_forced: settings.bool("zookeeper.forceSnapshotSync"),

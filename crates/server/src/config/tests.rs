@@ -510,6 +510,10 @@ fn members_of_ensembles() {
         "follower_no_delay: true",
         "notification_min_ms: 200",
         "notification_max_ms: 60000",
+        "connect_limit: None",
+        "redial_pause_ms: 100",
+        "snap_syncs_max: 10",
+        "observer_rest_max_ms: 0",
         "leader_serves: true",
         "commit_log_count: 500",
         "snapshot_sync_forced: false",
@@ -523,7 +527,10 @@ fn members_of_ensembles() {
              ostler.silenceMaxMs=300\nquorumListenOnAllIPs=true\nelectionPortBindRetry=0\n\
              cnxTimeout=50\nquorumCnxnTimeoutMs=60\nfastleader.minNotificationInterval=10\n\
              fastleader.maxNotificationInterval=20\ntcpKeepAlive=true\ncommitLogCount=1000\n\
-             db.autocreate=false\nleaderServes=no",
+             db.autocreate=false\nleaderServes=no\nconnectToLearnerMasterLimit=3\n\
+             leaderConnectDelayDuringRetryMs=30\nleader.maxConcurrentSnapSyncs=2\n\
+             leader.maxConcurrentDiffSyncs=0\nobserver.reconnectDelayMs=400\n\
+             observer.election.DelayMs=50",
             "1",
         ),
         &Has(&[
@@ -540,6 +547,11 @@ fn members_of_ensembles() {
             "commit_log_count: 1000",
             "db_autocreate: false",
             "leader_serves: false",
+            "connect_limit: Some(3)",
+            "redial_pause_ms: 30",
+            "snap_syncs_max: 2",
+            "diff_syncs_max: 100",
+            "observer_rest_max_ms: 450",
         ]),
     );
     const OTHER: &str = "Peer type from servers list (OBSERVER) doesn't match peerType \

@@ -6,11 +6,12 @@ use alloc::vec::Vec;
 use ostler_wire::ids::Zxid;
 use ostler_wire::quorum::{PacketKind, QuorumPacket};
 
-use super::link::Stage;
+use super::link::{Link, Stage};
 use super::{Leader, LeaderEffect};
 use crate::LinkId;
 use crate::clock::Time;
 use crate::history::{History, TxnBody};
+use crate::settings::ZabSettings;
 use crate::sync::{Plan, plan};
 
 impl Leader {
@@ -24,9 +25,15 @@ impl Leader {
         id: LinkId,
         history: &History,
         out: &mut Vec<LeaderEffect>,
-    ) {
-        let Some(link) = self.links.get_mut(&id) else { return };
+    ) -> Result<(), &'static str> {
+        let Some(link) = self.links.get(&id) else { return Ok(()) };
         let plan = plan(history, self.committed, link.last, self.settings.snapshot_sync_forced);
+        let has_snapshot = plan == Plan::Snap;
+        if link.observer && self.is_busy_feeding(has_snapshot) {
+            return Err("too many learners are being brought up to date");
+        }
+        let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
+        link.has_snapshot = has_snapshot;
         let (kind, from) = match plan {
             Plan::Diff(from) => (PacketKind::Diff, from),
             Plan::Trunc(to) => (PacketKind::Trunc, to),
@@ -53,6 +60,18 @@ impl Leader {
         let text = Arc::clone(&self.config_text);
         send(QuorumPacket::with_data(PacketKind::NewLeader, self.epoch.first_zxid(), text));
         link.stage = Stage::Fed;
+        Ok(())
+    }
+
+    /// Whether as many learners as may be are being brought up to date in the same way.
+    ///
+    /// Followers count and are never turned away: without them nothing is committed.
+    // Java: LearnerSyncThrottler.
+    fn is_busy_feeding(&self, by_snapshot: bool) -> bool {
+        let is_alike = |link: &&Link| link.stage == Stage::Fed && link.has_snapshot == by_snapshot;
+        let ZabSettings { snap_syncs_max, diff_syncs_max, .. } = *self.settings;
+        let max = if by_snapshot { snap_syncs_max } else { diff_syncs_max };
+        self.links.values().filter(is_alike).count() >= max
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) struct Link {
     pub(super) acked: Zxid,
     /// A proposal that it has not acknowledged, and since when at least.
     pub(super) owed: Option<(Zxid, Time)>,
+    /// Whether it was sent a snapshot, to begin with.
+    pub(super) has_snapshot: bool,
     /// Whether a snapshot is on its way, whose length only the driver knows.
     pub(super) snapshot: bool,
     connected: Time,
@@ -56,6 +58,7 @@ impl Link {
             last: Zxid::NONE,
             acked: Zxid::NONE,
             owed: None,
+            has_snapshot: false,
             snapshot: false,
             connected: now,
             heard: now,

@@ -275,6 +275,10 @@ pub(crate) fn settings() -> ZabSettings {
         epoch_wait_max_ms: None,
         snapshot_sync_forced: false,
         silence_max_ms: None,
+        connect_limit: None,
+        redial_pause_ms: 100,
+        snap_syncs_max: 10,
+        diff_syncs_max: 100,
     }
 }
 
