@@ -103,6 +103,15 @@ impl Client {
         self.core().server().map(ToString::to_string)
     }
 
+    /// While no server can be reached: how often all of them were tried in vain, and what went wrong
+    /// last. `None` before that has happened once, and while there is a connection.
+    #[must_use]
+    pub fn unreachable(&self) -> Option<(usize, String)> {
+        let core = self.core();
+        let rounds = core.rounds_failed();
+        (rounds > 0).then(|| (rounds, core.last_failure().to_owned()))
+    }
+
     /// The part of the tree that is seen as the whole: a path, or empty.
     #[must_use]
     pub fn chroot(&self) -> &str {

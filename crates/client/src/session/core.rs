@@ -436,6 +436,11 @@ impl Core {
         &self.last_failure
     }
 
+    /// How often all servers were tried in vain since there was a connection.
+    pub(crate) fn rounds_failed(&self) -> usize {
+        self.hosts.rounds()
+    }
+
     // The end.
 
     /// Ends everything: all callers hear `error`, all watchers that the session is lost.
