@@ -162,12 +162,19 @@ impl Shell {
     fn await_connection(&self, patience: Duration, path: &str) -> Result<Client, Failure> {
         let lost = |code| Failure::new(failure::keeper_text(code, path));
         let link = self.link.as_ref().ok_or_else(|| lost(ErrorCode::SESSION_EXPIRED))?;
-        let settled = async { race(link.settled(), tokio::time::sleep(patience)).await };
+        let is_alone = !self.servers.contains(',');
+        let settled =
+            async { race(link.settled(), give_up(link.client(), is_alone, patience)).await };
         match self.wait(settled)? {
             Either::Left(state) if state.is_connected() => Ok(link.client().clone()),
             Either::Left(State::AuthFailed) => Err(lost(ErrorCode::AUTH_FAILED)),
             Either::Left(_) => Err(lost(ErrorCode::SESSION_EXPIRED)),
-            Either::Right(()) => Err(lost(ErrorCode::CONNECTION_LOSS)),
+            Either::Right(()) => {
+                if let Some((_, why)) = link.client().unreachable() {
+                    self.console.complain(&why);
+                }
+                Err(lost(ErrorCode::CONNECTION_LOSS))
+            }
         }
     }
 
@@ -219,10 +226,23 @@ impl Shell {
                 failure.code
             }
         };
+        self.let_events_through();
         self.console.flush();
         if self.console.is_broken() {
             self.has_ended = true;
         }
+    }
+
+    /// Gives the tasks that print events their turn: what the server told before it answered the
+    /// command stands before the output of the next one.
+    fn let_events_through(&self) {
+        let turns = async {
+            for _ in 0..TURNS {
+                tokio::task::yield_now().await;
+            }
+        };
+        // Nobody aborts it.
+        let _ = self.runtime.block_on(self.runtime.spawn(turns));
     }
 
     /// Runs a command as part of another.
@@ -284,6 +304,26 @@ impl Shell {
         self.exit_code
     }
 }
+
+/// Is ready when there is no point in waiting for a connection any more: when the time is over, or
+/// the only server there is does not answer. Of several, one may be elected any moment.
+async fn give_up(client: &Client, is_alone: bool, patience: Duration) {
+    let mut left = patience;
+    while !left.is_zero() {
+        let pause = left.min(Duration::from_millis(50));
+        tokio::time::sleep(pause).await;
+        left -= pause;
+        if is_alone && client.unreachable().is_some_and(|(rounds, _)| rounds >= ROUNDS_MAX) {
+            return;
+        }
+    }
+}
+
+/// How often a server that is alone is tried.
+const ROUNDS_MAX: usize = 3;
+
+/// How often the runtime, which has one thread, looks at its other tasks.
+const TURNS: usize = 3;
 
 /// How long the first prompt waits for a connection.
 const FIRST_PATIENCE: Duration = Duration::from_secs(1);
