@@ -10,7 +10,7 @@
 //! in order. What a request means is not decided here.
 //!
 //! Reading order: [`config`], [`logging`], [`boot`] (how it all starts and ends), `mail` and `feed`
-//! (how threads talk), the four loops, `net`, `peers` (the other servers), `admin`.
+//! (how threads talk), the four loops, `net`, `peers` (the other servers), `admin`, `notify`.
 
 pub mod admin;
 pub mod boot;
@@ -20,6 +20,7 @@ pub mod logging;
 mod loops;
 mod mail;
 mod net;
+mod notify;
 mod peers;
 mod version;
 

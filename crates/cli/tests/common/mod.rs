@@ -145,6 +145,11 @@ impl Server {
             .stderr(output)
             .spawn()
             .expect("the server can be started");
+        Self::of(child, port, log)
+    }
+
+    /// A process that was started in some other way.
+    pub fn of(child: Child, port: u16, log: PathBuf) -> Self {
         Self { child, address: format!("127.0.0.1:{port}"), log }
     }
 
