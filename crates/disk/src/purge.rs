@@ -22,18 +22,42 @@ pub fn purge<D: Disk>(
     log_dir: &Path,
     keep: usize,
 ) -> io::Result<Vec<PathBuf>> {
+    let Superfluous { mut snapshots, mut logs } = superfluous(disk, snap_dir, log_dir, keep)?;
+    snapshots.append(&mut logs);
+    for path in &snapshots {
+        disk.remove(path)?;
+    }
+    Ok(snapshots)
+}
+
+/// What [`purge`] would remove.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Superfluous {
+    /// Older than the oldest that is kept.
+    pub snapshots: Vec<PathBuf>,
+    /// With nothing that follows it.
+    pub logs: Vec<PathBuf>,
+}
+
+/// Finds what [`purge`] would remove, and removes nothing.
+pub fn superfluous<D: Disk>(
+    disk: &D,
+    snap_dir: &Path,
+    log_dir: &Path,
+    keep: usize,
+) -> io::Result<Superfluous> {
     let snapshots = names::snapshots(disk, snap_dir)?;
-    let Some(oldest) = oldest_to_keep(disk, &snapshots, keep)? else { return Ok(Vec::new()) };
+    let Some(oldest) = oldest_to_keep(disk, &snapshots, keep)? else {
+        return Ok(Superfluous::default());
+    };
     let logs = names::logs(disk, log_dir)?;
     let first_log = logs.iter().rposition(|log| log.zxid <= oldest).unwrap_or(0);
-    let old_snapshots = snapshots.into_iter().filter(|snapshot| snapshot.zxid < oldest);
-    let old_logs = logs.into_iter().take(first_log);
-    let mut removed = Vec::new();
-    for NamedFile { path, .. } in old_snapshots.chain(old_logs) {
-        disk.remove(&path)?;
-        removed.push(path);
-    }
-    Ok(removed)
+    let paths = |files: Vec<NamedFile>| files.into_iter().map(|file| file.path);
+    let old_snapshots = snapshots.into_iter().filter(|snapshot| snapshot.zxid < oldest).collect();
+    Ok(Superfluous {
+        snapshots: paths(old_snapshots).collect(),
+        logs: paths(logs).take(first_log).collect(),
+    })
 }
 
 fn oldest_to_keep<D: Disk>(
