@@ -4,6 +4,7 @@
 //! - [`process`]: what a process uses of the machine.
 //! - [`raw_client`]: one connection, blocking, frame by frame. It sets up what a bench needs, and
 //!   the tests of this crate use it to send what no decent client would send.
+//! - [`tools`]: what is done to data directories while nobody serves them.
 //!
 //! None of this is a client library: there is no reconnecting, no watch bookkeeping and no
 //! callback.
@@ -12,3 +13,4 @@ pub mod bench;
 pub mod process;
 pub mod raw_client;
 pub mod shell;
+pub mod tools;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 // Only for its feature: see the manifest.
 use crc32fast as _;
-use ostler_cli::{bench, shell};
+use ostler_cli::{bench, shell, tools};
 
 // Views of the tree are dropped on other threads than the one that made them. With the C library's
 // allocator that makes threads wait for each other's arenas; this one hands such memory back
@@ -60,6 +60,30 @@ enum Command {
     /// Load a server of the ZooKeeper protocol and report rates and latencies
     Bench(bench::Options),
 
+    /// Show a transaction log, or write a repaired or cut copy of it
+    Log(tools::LogOptions),
+
+    /// Look into snapshots
+    #[command(subcommand)]
+    Snapshot(tools::SnapshotCommand),
+
+    /// Remove old snapshots and logs
+    Cleanup(tools::CleanupOptions),
+
+    /// Prepare an empty data directory
+    Init(tools::InitOptions),
+
+    /// Print ids for ACLs of the scheme digest
+    Digest(tools::DigestOptions),
+
+    /// What the scripts in bin call
+    #[command(hide = true, disable_help_flag = true)]
+    Script {
+        name: String,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+
     /// Print the version
     Version,
 }
@@ -69,6 +93,12 @@ fn main() -> ExitCode {
         Command::Serve { arguments } => ostler_server::serve(&arguments),
         Command::Shell { arguments } => shell::run(arguments),
         Command::Bench(options) => conclude(bench::run(&options)),
+        Command::Log(options) => tools::log(&options),
+        Command::Snapshot(command) => tools::snapshot(&command),
+        Command::Cleanup(options) => tools::cleanup(&options),
+        Command::Init(options) => tools::init(&options),
+        Command::Digest(options) => tools::digest(&options),
+        Command::Script { name, arguments } => tools::script(&name, &arguments),
         Command::Version => {
             let line = concat!("ostler ", env!("CARGO_PKG_VERSION"), "\n");
             conclude(std::io::stdout().write_all(line.as_bytes()).map_err(anyhow::Error::from))

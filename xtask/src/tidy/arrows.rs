@@ -21,7 +21,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ostler-server", &["ostler-wire", "ostler-tree", "ostler-zab", "ostler-node", "ostler-disk"]),
     (
         "ostler-cli",
-        &["ostler-wire", "ostler-tree", "ostler-disk", "ostler-client", "ostler-server"],
+        &[
+            "ostler-wire",
+            "ostler-tree",
+            "ostler-node",
+            "ostler-disk",
+            "ostler-client",
+            "ostler-server",
+        ],
     ),
     (
         "ostler-sim",
