@@ -123,7 +123,8 @@ impl Completer for Assistant {
             Some(quote @ ('"' | '\'')) => (1, typed.trim_start_matches(quote)),
             _ => (0, typed),
         };
-        let found = if typed.starts_with('/') {
+        let is_path = typed.starts_with('/');
+        let mut found = if is_path {
             self.paths(typed)
         } else if line[..start].trim().is_empty() {
             let names = table::COMMANDS.iter().map(|command| command.name);
@@ -131,6 +132,12 @@ impl Completer for Assistant {
         } else {
             options(line, typed)
         };
+        if let [only] = found.as_mut_slice()
+            && !is_path
+        {
+            // The word is complete. A path may go on.
+            only.push(' ');
+        }
         let pair = |text: String| Pair { display: text.clone(), replacement: text };
         Ok((start + quote, found.into_iter().map(pair).collect()))
     }

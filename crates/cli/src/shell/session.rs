@@ -125,7 +125,7 @@ impl Shell {
         drop(entered);
         self.servers = servers.to_string();
         if self.settings.wait_for_connection {
-            self.await_connection(self.settings.session_timeout, "")?;
+            self.await_connection(self.settings.session_timeout, false, "")?;
         }
         Ok(())
     }
@@ -156,13 +156,20 @@ impl Shell {
 
     /// Waits a moment for the first connection, so that the first prompt can tell of it.
     pub(super) fn await_first_connection(&self) {
-        let _ = self.await_connection(FIRST_PATIENCE, "");
+        if let Some(link) = &self.link {
+            let settled = async { race(link.settled(), tokio::time::sleep(FIRST_PATIENCE)).await };
+            let _ = self.wait(settled);
+        }
     }
 
-    fn await_connection(&self, patience: Duration, path: &str) -> Result<Client, Failure> {
+    fn await_connection(
+        &self,
+        patience: Duration,
+        is_alone: bool,
+        path: &str,
+    ) -> Result<Client, Failure> {
         let lost = |code| Failure::new(failure::keeper_text(code, path));
         let link = self.link.as_ref().ok_or_else(|| lost(ErrorCode::SESSION_EXPIRED))?;
-        let is_alone = !self.servers.contains(',');
         let settled =
             async { race(link.settled(), give_up(link.client(), is_alone, patience)).await };
         match self.wait(settled)? {
@@ -180,7 +187,8 @@ impl Shell {
 
     /// The client, as soon as it is connected. The path is the one of the complaint.
     pub(super) fn client(&self, path: &str) -> Result<Client, Failure> {
-        self.await_connection(PATIENCE.min(self.settings.session_timeout), path)
+        let is_alone = !self.servers.contains(',');
+        self.await_connection(PATIENCE.min(self.settings.session_timeout), is_alone, path)
     }
 
     /// The link, to leave watches with.
@@ -249,7 +257,7 @@ impl Shell {
     pub(super) fn dispatch(&mut self, words: &[String]) -> Result<(), Failure> {
         let name = words.first().map_or("", String::as_str);
         let Some(command) = table::find(name) else {
-            self.console.complain(&table::usage());
+            self.console.note_line(&table::usage());
             return Err(Failure::not_found(name));
         };
         if command.needs_session && !self.is_alive() {
@@ -272,8 +280,11 @@ impl Shell {
     }
 
     fn fail(&mut self, failure: &Failure) {
-        if let Some(text) = &failure.text {
-            self.console.complain(text);
+        match &failure.text {
+            Some(text) => self.console.complain(text),
+            // Behind the ^C that the terminal shows.
+            None if failure.code == Failure::INTERRUPTED => self.console.line(""),
+            None => {}
         }
         self.exit_code = failure.code;
     }
@@ -305,22 +316,24 @@ impl Shell {
     }
 }
 
-/// Is ready when there is no point in waiting for a connection any more: when the time is over, or
-/// the only server there is does not answer. Of several, one may be elected any moment.
+/// Is ready when the time is over, or, of a server that is alone, when it does not answer. Of several,
+/// one may be elected any moment.
 async fn give_up(client: &Client, is_alone: bool, patience: Duration) {
-    let mut left = patience;
-    while !left.is_zero() {
-        let pause = left.min(Duration::from_millis(50));
+    let mut waited = Duration::ZERO;
+    while waited < patience {
+        let pause = (patience - waited).min(LOOK_PAUSE);
         tokio::time::sleep(pause).await;
-        left -= pause;
-        if is_alone && client.unreachable().is_some_and(|(rounds, _)| rounds >= ROUNDS_MAX) {
+        waited += pause;
+        if is_alone && waited >= PATIENCE_ALONE && client.unreachable().is_some() {
             return;
         }
     }
 }
 
-/// How often a server that is alone is tried.
-const ROUNDS_MAX: usize = 3;
+/// How long a server that is alone and refuses is given.
+const PATIENCE_ALONE: Duration = Duration::from_secs(1);
+/// How often to look whether it does.
+const LOOK_PAUSE: Duration = Duration::from_millis(50);
 
 /// How often the runtime, which has one thread, looks at its other tasks.
 const TURNS: usize = 3;
