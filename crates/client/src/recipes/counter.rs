@@ -8,10 +8,15 @@
 //! session. When a connection breaks before a change was answered, the counter finds out whether
 //! it was made where that can be seen, and repeats it if not. Where it cannot be seen, because
 //! others have changed the number since, the result is [`Error::ConnectionLoss`]: the change was
-//! made once or not at all.
+//! made once or not at all. With [`Counter::exact`] it can always be seen.
+
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
 
 use crate::{Client, CreateOptions, Error, Result};
 
+use super::seat::{Layout, Seat, Taking, name_of};
 use super::steady::{ensure_parent, insist, passes, pause};
 
 /// How a counter's value is written.
@@ -45,6 +50,14 @@ pub struct Counter {
     client: Client,
     path: String,
     form: Form,
+    receipt: Option<Arc<Mutex<Receipt>>>,
+}
+
+/// Where an exact counter writes, together with each change, which one it was.
+#[derive(Default)]
+struct Receipt {
+    seat: Option<Seat>,
+    changes: u64,
 }
 
 /// A value and the version it was read at; none when there is no node.
@@ -56,13 +69,24 @@ struct Read {
 impl Counter {
     /// The counter at `path`. Nothing is asked of the server yet.
     pub fn new(client: &Client, path: impl Into<String>) -> Self {
-        Self { client: client.clone(), path: path.into(), form: Form::default() }
+        Self { client: client.clone(), path: path.into(), form: Form::default(), receipt: None }
     }
 
     /// Writes the value as another client library does.
     #[must_use]
     pub fn form(mut self, form: Form) -> Self {
         self.form = form;
+        self
+    }
+
+    /// Makes each change exactly once as long as the session lasts, whatever breaks.
+    ///
+    /// Together with the value each change writes a receipt, an ephemeral child of the counter's
+    /// node that belongs to this handle and its clones; the handle makes one change at a time.
+    /// Others need not do the same.
+    #[must_use]
+    pub fn exact(mut self) -> Self {
+        self.receipt = Some(Arc::default());
         self
     }
 
@@ -125,7 +149,18 @@ impl Counter {
             let before = self.read().await?;
             let Some(value) = new(before.value)? else { return Ok(None) };
             let data = self.form.write(value)?;
-            if self.write(before.version, &data).await? {
+            let is_done = match (&self.receipt, before.version) {
+                (None, version) => self.write(version, &data).await?,
+                (Some(receipt), Some(version)) => {
+                    self.write_receipted(receipt, version, &data).await?
+                }
+                // Receipts need a parent; there is no harm in making it twice.
+                (Some(_), None) => {
+                    self.write(None, &self.form.write(0)?).await.or_else(unknown)?;
+                    continue;
+                }
+            };
+            if is_done {
                 return Ok(Some(value));
             }
             pause(&self.client, &mut tries).await;
@@ -161,6 +196,54 @@ impl Counter {
         }
     }
 
+    /// Writes once, together with a receipt, and says whether it was done.
+    async fn write_receipted(
+        &self,
+        receipt: &Mutex<Receipt>,
+        version: i32,
+        data: &[u8],
+    ) -> Result<bool> {
+        let client = &self.client;
+        let mut receipt = receipt.lock().await;
+        receipt.changes += 1;
+        let change = receipt.changes.to_be_bytes();
+        let own = match &receipt.seat {
+            Some(seat) => seat.path().to_owned(),
+            None => {
+                let name = name_of(client, Layout::Curator, RECEIPT);
+                let taking = Taking { data: b"", acl: None, number: None };
+                let seat = Seat::take(client, &self.path, name, taking).await?;
+                receipt.seat.insert(seat).path().to_owned()
+            }
+        };
+        let both = client.multi().set(&self.path, data, Some(version)).set(&own, &change, None);
+        match both.send().await {
+            Ok(_) => Ok(true),
+            Err(Error::Multi { index: 1, cause }) if *cause == Error::NoNode => {
+                receipt.seat = None;
+                Ok(false)
+            }
+            Err(Error::Multi { cause, .. })
+                if matches!(*cause, Error::BadVersion | Error::NoNode) =>
+            {
+                Ok(false)
+            }
+            Err(error) if is_open(&error) => {
+                insist(client, || client.sync(&own)).await?;
+                match insist(client, || client.get(&own)).await {
+                    Ok((last, _)) => Ok(last == change),
+                    Err(Error::NoNode) => {
+                        receipt.seat = None;
+                        Err(Error::ConnectionLoss)
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+            Err(error) if passes(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Whether a write was done that was not answered.
     async fn find_out(&self, version: Option<i32>, data: &[u8]) -> Result<bool> {
         let (client, path) = (&self.client, &self.path);
@@ -184,10 +267,18 @@ impl Counter {
     }
 }
 
+/// Takes it for not done when it is not known; for what may be done twice.
+fn unknown(error: Error) -> Result<bool> {
+    if error == Error::ConnectionLoss { Ok(false) } else { Err(error) }
+}
+
 /// Whether the request may have been done although it has no answer.
 fn is_open(error: &Error) -> bool {
     matches!(error, Error::ConnectionLoss | Error::Timeout | Error::RequestTimeout)
 }
+
+/// The mark of a receipt.
+const RECEIPT: &str = "receipt-";
 
 impl Form {
     fn read(self, data: &[u8]) -> Result<i64> {

@@ -6,6 +6,9 @@
 //! **Guarantees.** Whoever has entered knows that as many members were there at the same time. A
 //! member whose session ends counts as one who has left: before all have come, the others go on
 //! waiting for another one; afterwards they do not wait for it when they leave.
+//!
+//! A path is good for one round: one who comes back before the last has left is taken for a member
+//! of the same round, by all three libraries. Give the next round another path.
 
 use std::time::Duration;
 

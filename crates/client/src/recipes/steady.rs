@@ -52,10 +52,15 @@ pub(crate) async fn ensure_container(client: &Client, path: &str) -> Result<()> 
     // From the top down; any of them may be taken away again while this runs.
     loop {
         let ends = path.match_indices('/').skip(1).map(|(at, _)| at);
-        for end in ends.chain([path.len()]) {
-            ensure_one(client, &path[..end]).await?;
+        let mut is_there = false;
+        for (depth, end) in ends.chain([path.len()]).enumerate() {
+            is_there = ensure_one(client, &path[..end]).await?;
+            if depth == 0 && !is_there {
+                // Not even the client's root is there, which is not for a recipe to make.
+                return Err(Error::NoNode);
+            }
         }
-        if ensure_one(client, path).await? {
+        if is_there {
             return Ok(());
         }
     }
