@@ -152,7 +152,7 @@ pub(super) fn quorum_config(membership: &Membership) -> Arc<QuorumConfig> {
         (sid(member.id), Member { role, line: member_line(member) })
     });
     Arc::new(QuorumConfig {
-        version: 0,
+        version: membership.version,
         members: members.collect(),
         groups: numbers(&membership.groups),
         weights: numbers(&membership.weights),

@@ -65,6 +65,8 @@ pub struct Membership {
     pub weights: BTreeMap<u64, u64>,
     /// Whether a `group` or `weight` line was seen.
     pub hierarchical: bool,
+    /// Which of the memberships that this ensemble had: the name of the file says so.
+    pub version: i64,
 }
 
 impl Membership {

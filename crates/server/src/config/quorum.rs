@@ -60,6 +60,7 @@ fn read_membership(settings: &Settings) -> Result<Membership, ConfigError> {
         let reason = format!("parameter: {key} must be in a separate dynamic config file");
         return Err(ConfigError::at(&setting.origin, key, &setting.value, reason));
     }
+    let version = version_of(&dynamic);
     let dynamic = Arc::new(dynamic);
     for Property { key, value, line } in read_properties(&dynamic)? {
         let origin = Origin::File(Arc::clone(&dynamic), line);
@@ -73,7 +74,17 @@ fn read_membership(settings: &Settings) -> Result<Membership, ConfigError> {
         };
         return Err(ConfigError::at(&origin, &key, &value, reason));
     }
+    membership.version = version;
     Ok(membership)
+}
+
+/// The version in the name of a file with members, as servers that change them write it:
+/// `zoo.cfg.dynamic.100000000`, in hexadecimal digits. 0 if there is none.
+// Java: QuorumPeerConfig.getVersionFromFilename.
+fn version_of(dynamic: &Path) -> i64 {
+    let name = dynamic.to_string_lossy();
+    let digits = name.rsplit_once('.').map(|(_, digits)| digits);
+    digits.and_then(|digits| i64::from_str_radix(digits, 16).ok()).unwrap_or(0)
 }
 
 /// What to say about an ensemble of this size.

@@ -598,6 +598,15 @@ fn dynamic_file() {
         ),
     );
     check(&Given { cfg: PLAIN, ..Given::default() }, &Fails("{dir}/dynamic file is missing"));
+    for (name, version) in [("dynamic", 0), ("dynamic.10000001a", 0x1_0000_001a), ("d.next", 0)] {
+        let dir = TempDir::new();
+        let (cfg, place) = (dir.path("zoo.cfg"), dir.0.display());
+        let text = format!("dataDir={place}\ndynamicConfigFile={place}/{name}");
+        std::fs::write(&cfg, text).expect("writable");
+        std::fs::write(dir.path(name), "server.1=a:1:2;2181").expect("writable");
+        let config = Config::load(&cfg, &Flags::from_environment("")).expect("it is well");
+        assert_eq!(config.membership.version, version, "{name}");
+    }
 }
 
 #[test]
