@@ -81,6 +81,11 @@ impl Builder {
         Self { settings }
     }
 
+    #[cfg(test)]
+    pub(crate) fn into_settings(self) -> Settings {
+        self.settings
+    }
+
     /// How long a session may be without contact before the servers end it. They have limits of
     /// their own, by default 2 and 20 ticks; what they granted is in
     /// [`Client::session_timeout`]. 30 s if not set.

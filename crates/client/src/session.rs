@@ -56,6 +56,9 @@ mod incoming;
 
 pub(crate) mod shared;
 
+#[cfg(test)]
+mod tests;
+
 pub use crate::hosts::Host;
 use crate::session::shared::Shared;
 

@@ -238,8 +238,6 @@ impl Core {
             self.end(State::Closed, &Error::Closed);
         }
         match self.phase {
-            Phase::Over => {}
-            Phase::Idle { until } if until <= now => self.dial(now),
             Phase::Dialing { deadline } if deadline <= now => {
                 self.effects.push(Effect::HangUp(self.link));
                 self.failed(now, "no connection in time");
@@ -249,7 +247,12 @@ impl Core {
             }
             Phase::Up if self.dead_at() <= now => self.hang_up(now, "the server is silent"),
             Phase::Up => self.tick_up(now),
-            Phase::Idle { .. } | Phase::Dialing { .. } | Phase::Handshake { .. } => {}
+            Phase::Idle { .. } | Phase::Dialing { .. } | Phase::Handshake { .. } | Phase::Over => {}
+        }
+        if let Phase::Idle { until } = self.phase
+            && until <= now
+        {
+            self.dial(now);
         }
     }
 

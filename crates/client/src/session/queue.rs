@@ -110,6 +110,11 @@ impl Queue {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn set_xid(&mut self, xid: i32) {
+        self.xid = xid;
+    }
+
     /// Takes the request that is answered next, if that is its number.
     pub(crate) fn answered(&mut self, xid: Xid) -> Option<Entry> {
         self.sent.pop_front_if(|entry| entry.xid == xid)
