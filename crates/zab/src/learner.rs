@@ -70,6 +70,7 @@ pub struct Learner {
     last: Zxid,
     /// The epoch whose leader demanded a cut that could not be made.
     needs_snapshot_of: Option<Epoch>,
+    rejoins: bool,
     stage: Stage,
     link: Option<LinkId>,
     /// When the leader was heard last; before there is a link, when this began.
@@ -130,6 +131,7 @@ impl Learner {
             current_epoch: epochs.1,
             last,
             needs_snapshot_of: None,
+            rejoins: false,
             stage: Stage::Dialling,
             link: None,
             heard: now,
@@ -310,6 +312,12 @@ impl Learner {
         self.leader
     }
 
+    /// Whether this server has followed this leader in this epoch before, or was about to.
+    #[must_use]
+    pub fn rejoins(&self) -> bool {
+        self.rejoins
+    }
+
     /// Whether the leader is present and this server has its history.
     #[must_use]
     pub fn serves(&self) -> bool {
@@ -386,6 +394,7 @@ impl Learner {
         }
         if epoch == self.accepted_epoch {
             // It may not count twice, but may follow.
+            self.rejoins = true;
             if self.needs_snapshot_of == Some(epoch) {
                 self.last = Zxid::NONE;
             }

@@ -9,7 +9,7 @@
 //! This server judges no session: it tells the leader who gave a sign of life, and asks it about
 //! sessions that clients want back.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -55,6 +55,8 @@ pub(super) struct Learning {
     fuzzy_since: Option<Zxid>,
     /// What its own clients wait for.
     pub(super) forwarding: Forwarding,
+    /// The sessions that this leader knows to be here, if it may believe them at an earlier link.
+    claimed: BTreeSet<SessionId>,
 }
 
 impl Learning {
@@ -77,6 +79,7 @@ impl Learning {
             committed: Zxid::ZERO,
             fuzzy_since: None,
             forwarding: Forwarding::default(),
+            claimed: BTreeSet::new(),
         }
     }
 
@@ -121,6 +124,20 @@ impl Learning {
     /// Asks the leader whether a session is alive, and takes it over if it is.
     pub(super) fn resume(&mut self, from: ConnRef, session: SessionId, timeout_ms: i32) {
         self.forwarding.resuming(Resume { session, from, timeout_ms });
+        self.revalidate(session, timeout_ms);
+    }
+
+    /// Tells a leader that has been left and found again that a session is still here, before its
+    /// first request: a client that was held meanwhile has noticed nothing.
+    // Java: SessionTrackerImpl.checkSession goes by the link, so the request would have moved. Its
+    // followers close all connections when they lose their leader, and each client asks again.
+    fn claim(&mut self, session: SessionId, timeout_ms: i32) {
+        if self.learner.rejoins() && self.claimed.insert(session) {
+            self.revalidate(session, timeout_ms);
+        }
+    }
+
+    fn revalidate(&mut self, session: SessionId, timeout_ms: i32) {
         let mut data = Vec::new();
         Touched { session, timeout_ms }.write(&mut data);
         self.send(QuorumPacket::with_data(PacketKind::Revalidate, Zxid::NONE, data));
@@ -149,6 +166,7 @@ impl Replica {
         let asked = Asked::of(&request);
         let Request { session, xid, op, body, ids, .. } = request;
         let zxid = self.pipeline.committed().last_zxid();
+        let global_timeout_ms = self.pipeline.committed().session_timeout_ms(session);
         let Some(learning) = self.learning_mut() else { return };
         match ClientRequest::decode(op, &body) {
             Err(_) => {
@@ -162,6 +180,9 @@ impl Replica {
                 learning.forwarding.syncing(session, asked, path.map(|path| (&*path).into()));
             }
             Ok(_) => learning.forwarding.forwarded(session, asked, refusal),
+        }
+        if let Some(timeout_ms) = global_timeout_ms {
+            learning.claim(session, timeout_ms);
         }
         let body = if op == OpCode::CloseSession { Vec::new() } else { body };
         let request = ForwardedRequest { session, xid, op: op.number(), body };

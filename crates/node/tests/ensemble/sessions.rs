@@ -165,3 +165,23 @@ fn a_write_of_a_session_that_the_leader_has_ended_is_told_so() {
     assert!(!exists_at(&world, 2, "/late"));
     world.assert_alike();
 }
+
+#[test]
+fn who_is_held_while_the_leader_is_lost_for_a_moment_is_claimed_again() {
+    let mut world = three();
+    let mut writer = open(&mut world, 0);
+    let mut reader = open(&mut world, 0);
+    ok(&mut world, &mut writer, &create("/before"));
+    let revalidations = |world: &World| world.ensemble(2).metrics.revalidations;
+    assert_eq!(revalidations(&world), 0);
+    world.cut(0, 2);
+    world.heal();
+    world.until_served();
+    assert_eq!(world.leader(), Some(2));
+    ok(&mut world, &mut writer, &create("/after"));
+    ok(&mut world, &mut writer, &create("/again"));
+    assert!(ask(&mut world, &mut reader, &exists("/again", false)).1.is_ok());
+    assert_eq!(revalidations(&world), 1, "once, and only of who writes");
+    assert!(!world.is_closed(writer.link) && !world.is_closed(reader.link));
+    world.assert_alike();
+}
