@@ -26,6 +26,7 @@ pub struct Failure {
 pub fn run(options: &Options, out: Option<Box<dyn Write>>) -> Result<Stats, Box<Failure>> {
     watch_panics();
     let seed = options.seed;
+    SEED.with(|running| *running.borrow_mut() = seed);
     let mut world = World::new(options.clone(), out);
     let outcome = catch_unwind(AssertUnwindSafe(|| world.run()));
     outcome.map_err(|_| {
@@ -88,6 +89,7 @@ pub fn options(seed: u64, plant: Option<Plant>) -> Options {
 }
 
 thread_local! {
+    static SEED: RefCell<u64> = const { RefCell::new(0) };
     static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
     static WATCHING: RefCell<bool> = const { RefCell::new(false) };
 }
@@ -106,6 +108,12 @@ fn watch_panics() {
             let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
             let place = info.location().map(ToString::to_string).unwrap_or_default();
             let message = format!("{} ({place})", text.unwrap_or("a panic"));
+            if cfg!(panic = "abort") {
+                // Nobody will catch it.
+                let seed = SEED.with(|running| *running.borrow());
+                let advice = "build with --profile sim to go on, or to shrink its plan";
+                let _ = writeln!(std::io::stderr(), "seed {seed} failed: {message}; {advice}");
+            }
             PANIC.with(|kept| *kept.borrow_mut() = message);
         }));
     });
