@@ -8,6 +8,9 @@
 //! Options before the servers: `--int` (four bytes, as Curator's SharedCount), `--text` (digits, as
 //! kazoo's Counter), `--times N`.
 
+// A program is there to be read from.
+#![allow(clippy::print_stdout)]
+
 use anyhow::{Context as _, Result, bail};
 use ostler_client::Client;
 use ostler_client::recipes::{Counter, Form, SharedCount};

@@ -21,7 +21,9 @@ use tokio::process::Command;
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
     let wanted = Wanted::parse(std::env::args().skip(1))?;
-    let client = Client::connect(&wanted.servers).await?;
+    // As long as others have to wait when this machine dies.
+    let client = Client::builder().session_timeout(Duration::from_secs(10));
+    let client = client.connect(&wanted.servers).await?;
     let mut status = ExitCode::SUCCESS;
     for _ in 0..wanted.times {
         let Some(guard) = wanted.acquire(&client).await? else {

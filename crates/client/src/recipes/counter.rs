@@ -216,7 +216,7 @@ impl Counter {
                 receipt.seat.insert(seat).path().to_owned()
             }
         };
-        let both = client.multi().set(&self.path, data, Some(version)).set(&own, &change, None);
+        let both = client.multi().set(&self.path, data, Some(version)).set(&own, change, None);
         match both.send().await {
             Ok(_) => Ok(true),
             Err(Error::Multi { index: 1, cause }) if *cause == Error::NoNode => {

@@ -112,10 +112,10 @@ impl Inside {
             // departure wakes few.
             let awaited = if *lowest == own { highest } else { lowest };
             let awaited = join(&path, awaited);
-            if *lowest != own || is_last {
-                if let Some(seat) = seat.take() {
-                    seat.leave().await?;
-                }
+            if (*lowest != own || is_last)
+                && let Some(seat) = seat.take()
+            {
+                seat.leave().await?;
             }
             if !is_last {
                 let (stat, watch) = insist(&client, || client.exists_and_watch(&awaited)).await?;
