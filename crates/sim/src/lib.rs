@@ -19,7 +19,7 @@
 //!
 //! Reading order: `options`, `faults`; `random`, `trace`, `queue`, `net`; `server` with
 //! `process`, `shard_thread`, `log_thread`, `peers`; `client`, `workload`, `answer`; `witness`,
-//! `model`, `check`; `world`, [`run`].
+//! `model`, `check`; [`recipes`]; `world`, [`run`].
 
 #![warn(missing_docs)]
 
@@ -42,6 +42,8 @@ mod workload;
 mod check;
 mod model;
 mod witness;
+
+pub mod recipes;
 
 mod world;
 

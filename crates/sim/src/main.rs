@@ -9,6 +9,7 @@ use std::time::Instant;
 use clap::Parser;
 use ostler_sim::Stats;
 use ostler_sim::options::{Options, Plant};
+use ostler_sim::recipes;
 use ostler_sim::run::{Failure, options, plan, run, run_twice, shrink};
 
 /// Simulates ensembles, one for each seed.
@@ -23,6 +24,9 @@ struct Arguments {
     /// This one alone.
     #[arg(long)]
     seed: Option<u64>,
+    /// Let clients use recipes instead of asking at random.
+    #[arg(long)]
+    recipes: bool,
     /// Print everything that happens.
     #[arg(long)]
     trace: bool,
@@ -60,7 +64,7 @@ fn main() -> ExitCode {
                     if seed >= seeds.end || total.lock().is_ok_and(|total| total.stop) {
                         return;
                     }
-                    let outcome = one(&arguments, &options(seed, arguments.plant));
+                    let outcome = one(&arguments, &drawn(&arguments, seed));
                     if let Ok(mut total) = total.lock() {
                         total.add(&arguments, outcome);
                     }
@@ -72,6 +76,13 @@ fn main() -> ExitCode {
     let minutes = start.elapsed().as_secs_f64() / 60.0;
     say(&total.summary(minutes));
     if total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn drawn(arguments: &Arguments, seed: u64) -> Options {
+    match arguments.recipes {
+        true => recipes::options(seed, arguments.plant),
+        false => options(seed, arguments.plant),
+    }
 }
 
 fn one(arguments: &Arguments, options: &Options) -> Result<Stats, Box<Failure>> {
@@ -106,6 +117,7 @@ impl Total {
                 self.stats.reloads += stats.reloads;
                 self.stats.micros += stats.micros;
                 self.stats.answers += stats.answers;
+                self.stats.deeds += stats.deeds;
             }
             Err(failure) => {
                 self.failed += 1;
@@ -116,7 +128,7 @@ impl Total {
     }
 
     fn summary(&self, minutes: f64) -> String {
-        let Stats { commits, txns, faults, reigns, micros, answers, .. } = self.stats;
+        let Stats { commits, txns, faults, reigns, micros, answers, deeds, .. } = self.stats;
         let Stats { snapshots_sent, truncations, reloads, .. } = self.stats;
         let seeds = self.passed + self.failed;
         // What is printed is rounded anyway.
@@ -126,7 +138,7 @@ impl Total {
             "{seeds} seeds, {} failed; {rate:.0} seeds a minute, {hours:.2} simulated hours, \
              {faults} faults, {reigns} reigns, {snapshots_sent} SNAP, {truncations} TRUNC \
              ({reloads} of them with a reload), {txns} transactions, {commits} commits, \
-             {answers} answers",
+             {answers} answers, {deeds} deeds",
             self.failed
         )
     }
@@ -144,9 +156,10 @@ fn explain(arguments: &Arguments, failure: &Failure) {
         format!(" --plant {name}")
     });
     text.push_str(&format!("seed {seed} failed: {message}\n"));
-    text.push_str(&format!("again: ostler-sim --seed {seed}{planted} --trace\n"));
+    let recipes = if arguments.recipes { " --recipes" } else { "" };
+    text.push_str(&format!("again: ostler-sim{recipes} --seed {seed}{planted} --trace\n"));
     if arguments.shrink {
-        let least = shrink(&options(*seed, arguments.plant));
+        let least = shrink(&drawn(arguments, *seed));
         text.push_str(&format!("these faults are enough: {}", plan(&least)));
     }
     say(&text);

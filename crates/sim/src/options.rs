@@ -23,16 +23,25 @@ pub enum Plant {
     CommitLostAtNewLeader,
     /// A shard shows a change before it tells those who watch.
     EventAfterData,
+    /// Whoever waits for a lock watches the first in line, and takes its going for their turn.
+    WrongPredecessor,
+    /// Whoever holds a lock goes on when told that it is lost.
+    LossIgnored,
+    /// A client loses some of the events that it is told.
+    EventSwallowed,
 }
 
 impl Plant {
-    /// All of them, each with its name.
-    pub const ALL: [(&'static str, Self); 5] = [
+    /// All of them, each with its name. The last three are for runs with recipes.
+    pub const ALL: [(&'static str, Self); 8] = [
         ("ack-before-sync", Self::AckBeforeSync),
         ("epoch-before-history", Self::EpochBeforeHistory),
         ("trunc-off-by-one", Self::TruncOffByOne),
         ("commit-lost-at-newleader", Self::CommitLostAtNewLeader),
         ("event-after-data", Self::EventAfterData),
+        ("wrong-predecessor", Self::WrongPredecessor),
+        ("loss-ignored", Self::LossIgnored),
+        ("event-swallowed", Self::EventSwallowed),
     ];
 }
 
@@ -47,6 +56,8 @@ pub struct Options {
     pub observers: usize,
     /// Who uses the service.
     pub clients: usize,
+    /// What these do together, by number; nothing if they ask at random.
+    pub recipes: Vec<usize>,
     /// The faults, by the time at which they begin.
     pub faults: Vec<Fault>,
     /// A bug to be found.
@@ -108,6 +119,7 @@ impl Options {
             observers,
             clients: 2 + random.index(4),
             faults: faults::draw(seed, voters, observers, faulty_ms),
+            recipes: Vec::new(),
             plant: None,
             shards: 1 + random.index(3),
             init_limit: *random.pick(&[5, 10, 20]),

@@ -21,6 +21,10 @@ pub(crate) enum Event {
     DialTimeout(WireId),
     /// A client looks around.
     Client(usize),
+    /// A mishap of a client begins.
+    Mishap(usize),
+    /// One of this client ends.
+    MishapEnd(usize),
     /// A fault of the plan begins.
     Fault(usize),
     /// It ends.

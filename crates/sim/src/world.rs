@@ -2,7 +2,7 @@
 //!
 //! A run has three parts. First the faults of the plan strike. Then all is healed: everybody must
 //! get something done within bounded time. At last the clients leave, their sessions end, and all
-//! servers must be alike.
+//! servers must be alike. The clients ask at random, or are a company that uses recipes.
 
 use std::io::Write;
 
@@ -17,6 +17,7 @@ use crate::net::{Cargo, End, Net, Place, WireId};
 use crate::options::Options;
 use crate::queue::{Event, Queue};
 use crate::random::Random;
+use crate::recipes::Company;
 use crate::server::{Death, Server};
 use crate::trace::Trace;
 use crate::witness::Witness;
@@ -57,6 +58,8 @@ pub struct Stats {
     pub reloads: u64,
     /// Answers that clients got.
     pub answers: u64,
+    /// What those who use recipes have done with them.
+    pub deeds: u64,
     /// Of everything that happened.
     pub trace_hash: u64,
 }
@@ -110,6 +113,8 @@ pub(crate) struct World {
     pub(crate) outside: Outside,
     servers: Vec<Server>,
     clients: Vec<Client>,
+    /// Who uses recipes; then there are no other clients.
+    company: Option<Company>,
     /// What the faults in progress keep apart or slow.
     is_healed: bool,
 }
@@ -124,9 +129,10 @@ impl World {
             let ticks = *outside.workload.pick(&[5, 6, 10, 20]);
             Client::new(index, i32::try_from(ticks * tick_ms).expect("a short timeout"))
         };
-        let clients =
-            (0..outside.options.clients).map(|index| client(index, &mut outside)).collect();
-        Self { outside, servers, clients, is_healed: false }
+        let company = (!outside.options.recipes.is_empty()).then(|| Company::new(&outside.options));
+        let clients = if company.is_some() { 0 } else { outside.options.clients };
+        let clients = (0..clients).map(|index| client(index, &mut outside)).collect();
+        Self { outside, servers, clients, company, is_healed: false }
     }
 
     /// Runs from beginning to end, with all checks.
@@ -143,6 +149,9 @@ impl World {
             let lag = self.outside.workload.below(500_000);
             self.outside.queue.after(lag, Event::Client(client));
         }
+        if let Some(company) = &self.company {
+            company.begin(&mut self.outside);
+        }
         let faults: Vec<Time> =
             self.outside.options.faults.iter().map(|f| Time::from_millis(f.at_ms)).collect();
         for (fault, at) in faults.into_iter().enumerate() {
@@ -151,8 +160,13 @@ impl World {
         self.pass(self.outside.options.faulty_ms);
         self.heal();
         self.expect_progress();
+        self.expect_deeds();
         self.pass(self.outside.options.healed_ms);
         let quiet = self.end();
+        if let Some(company) = &self.company {
+            company.judge(&self.outside);
+            return self.stats();
+        }
         let history = History {
             witness: &self.outside.witness,
             clients: &self.clients,
@@ -172,6 +186,7 @@ impl World {
             reigns: self.outside.witness.reigns() as u64,
             micros: self.outside.queue.now().0,
             answers: answers as u64,
+            deeds: self.company.as_ref().map_or(0, Company::deeds),
             trace_hash: self.outside.trace.hash(),
             ..self.outside.stats
         }
@@ -197,14 +212,24 @@ impl World {
                         Some((Place::Server(server), _)) => {
                             self.servers[server].dial_timed_out(outside, wire);
                         }
-                        Some((Place::Client(client), _)) => {
-                            self.clients[client].dial_timed_out(outside.queue.now(), wire);
-                        }
+                        Some((Place::Client(client), _)) => match &mut self.company {
+                            Some(company) => company.dial_timed_out(outside, wire, client),
+                            None => self.clients[client].dial_timed_out(outside.queue.now(), wire),
+                        },
                         None => {}
                     }
                 }
             }
-            Event::Client(client) => self.clients[client].wake(outside),
+            Event::Client(client) => match &mut self.company {
+                Some(company) => company.wake(outside, client),
+                None => self.clients[client].wake(outside),
+            },
+            Event::Mishap(mishap) => {
+                self.company.iter_mut().for_each(|company| company.strike(outside, mishap));
+            }
+            Event::MishapEnd(client) => {
+                self.company.iter_mut().for_each(|company| company.relent(outside, client));
+            }
             Event::Fault(fault) => {
                 if !self.is_healed {
                     self.strike(fault);
@@ -235,6 +260,13 @@ impl World {
             }
             Some((Place::Client(client), _)) => {
                 let server = outside.net.place(wire, end.other());
+                if let Some(company) = &mut self.company {
+                    company.arrive(outside, wire, client);
+                    if let Some((Place::Server(server), _)) = server {
+                        self.servers[server].drained(outside, wire);
+                    }
+                    return;
+                }
                 let Some(cargo) = outside.net.take(&mut outside.queue, wire, end) else { return };
                 let is_bytes = matches!(cargo, Cargo::Bytes(_));
                 self.clients[client].arrive(outside, wire, cargo);
@@ -311,7 +343,7 @@ impl World {
                 for other in 0..servers {
                     cut(&mut outside.net, Place::Server(server), Place::Server(other));
                 }
-                let clients = if also_clients { self.clients.len() } else { 0 };
+                let clients = if also_clients { outside.options.clients } else { 0 };
                 for client in 0..clients {
                     cut(&mut outside.net, Place::Server(server), Place::Client(client));
                 }
@@ -382,6 +414,32 @@ impl World {
             server.resume(outside);
             outside.queue.after(1_000, Event::Start(server.index));
         }
+        if let Some(company) = &mut self.company {
+            company.heal(outside);
+        }
+    }
+
+    /// Everybody who uses recipes gets through the phases within bounded time.
+    fn expect_deeds(&mut self) {
+        for phase in Company::PHASES {
+            let Some(company) = &mut self.company else { return };
+            if phase > Company::PHASES[0] {
+                company.enter(&mut self.outside, phase);
+            }
+            let deadline = self.outside.queue.now() + Span::from_millis(DEEDS_BOUND_MS);
+            loop {
+                let lagging = self.company.as_ref().map_or(Vec::new(), |it| it.lagging(phase));
+                if lagging.is_empty() {
+                    break;
+                }
+                let Some(event) = self.outside.queue.next(deadline) else {
+                    panic!("{lagging:?} are not through with {phase:?}; {}", self.states());
+                };
+                self.event(event);
+            }
+            // Whatever is on its way arrives.
+            self.pass(1_500);
+        }
     }
 
     /// Every client gets a write done within bounded time.
@@ -411,6 +469,9 @@ impl World {
         self.pass(1_500);
         for client in &mut self.clients {
             client.leave(&mut self.outside);
+        }
+        if let Some(company) = &mut self.company {
+            company.leave(&mut self.outside);
         }
         let tick_ms = self.outside.options.settings.tick_time_ms;
         let timeout_ms = i32::try_from(20 * tick_ms).expect("a short timeout");
@@ -464,6 +525,9 @@ fn split(net: &mut Net, servers: usize, random: &mut Random) {
         }
     }
 }
+
+/// How long all the deeds of a phase may take.
+const DEEDS_BOUND_MS: u64 = 120_000;
 
 /// A fault as the plan names it.
 pub(crate) fn describe(faults: &[Fault]) -> String {
