@@ -1,9 +1,10 @@
 //! The `ostler` binary: `serve`, `bench` and `version`.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 // Only for its feature: see the manifest.
 use crc32fast as _;
 use ostler_cli::{bench, shell, tools};
@@ -76,6 +77,19 @@ enum Command {
     /// Print ids for ACLs of the scheme digest
     Digest(tools::DigestOptions),
 
+    /// Print a script that completes the words of this command in a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+
+    /// Write manual pages
+    #[command(hide = true)]
+    Man {
+        /// The directory for them
+        dir: PathBuf,
+    },
+
     /// What the scripts in bin call
     #[command(hide = true, disable_help_flag = true)]
     Script {
@@ -98,6 +112,8 @@ fn main() -> ExitCode {
         Command::Cleanup(options) => tools::cleanup(&options),
         Command::Init(options) => tools::init(&options),
         Command::Digest(options) => tools::digest(&options),
+        Command::Completions { shell } => tools::completions(Cli::command(), shell),
+        Command::Man { dir } => tools::man(Cli::command(), &dir),
         Command::Script { name, arguments } => tools::script(&name, &arguments),
         Command::Version => {
             let line = concat!("ostler ", env!("CARGO_PKG_VERSION"), "\n");

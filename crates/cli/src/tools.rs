@@ -14,6 +14,7 @@ mod init;
 mod java_order;
 mod java_text;
 mod log;
+mod manual;
 mod old_options;
 mod screen;
 mod scripts;
@@ -31,6 +32,7 @@ use ostler_node::auth::DigestAlgorithm;
 
 use screen::Refusal;
 
+pub use manual::{completions, man};
 pub use scripts::script;
 
 /// What `ostler log` is asked for.
