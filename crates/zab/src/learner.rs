@@ -164,8 +164,8 @@ impl Learner {
     }
 
     /// The leader could not be reached.
-    // Java: Learner.connectToLeader tries five times, equally far apart. The first pauses are shorter,
-    // since a leader that was elected a moment ago opens its port within milliseconds.
+    // Java: Learner.connectToLeader tries five times, equally far apart. The first pauses are
+    // shorter, since a leader that was elected a moment ago opens its port within milliseconds.
     pub fn dial_failed(&mut self, now: Time, out: &mut Vec<LearnerEffect>) {
         if self.stage != Stage::Dialling || self.redial_at.is_some() {
             return;
