@@ -25,6 +25,7 @@ mod failure;
 mod history;
 mod link;
 mod options;
+mod progress;
 mod quota_text;
 mod render;
 mod session;

@@ -45,6 +45,26 @@ struct Settings {
     config: ClientConfig,
 }
 
+impl Settings {
+    /// What the arguments and the client configuration ask for, or what is wrong with them and the
+    /// exit code for that.
+    fn of(arguments: &Arguments) -> Result<Self, (String, u8)> {
+        let jvm_flags = std::env::var("CLIENT_JVMFLAGS").unwrap_or_default();
+        let config = client_config::load(arguments.client_configuration.as_deref(), &jvm_flags)
+            .map_err(|text| (text, Failure::BAD_CONFIGURATION))?;
+        let timeout_ms: u32 = arguments.timeout_ms.parse().map_err(|_| {
+            let text = format!("-timeout {} is no number of milliseconds", arguments.timeout_ms);
+            (text, Failure::FAILED)
+        })?;
+        Ok(Self {
+            session_timeout: Duration::from_millis(u64::from(timeout_ms)),
+            read_only: arguments.read_only,
+            wait_for_connection: arguments.wait_for_connection,
+            config,
+        })
+    }
+}
+
 /// How long a command waits for a connection: long enough for an ensemble to elect a leader.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -58,24 +78,24 @@ impl Shell {
         if let Some(complaint) = &arguments.complaint {
             console.complain(complaint);
         }
-        console.line(&format!("Connecting to {}", arguments.servers));
-        console.flush();
-        let stop = |text: &str, code: u8| {
-            console.complain(text);
+        let command = arguments.command.first().and_then(|name| table::find(name));
+        if command.is_some_and(|command| command.is_ours) {
+            // What Apache's shell does not have prints nothing but its result.
+            console.set_prints_events(false);
+        } else {
+            console.line(&format!("Connecting to {}", arguments.servers));
+            console.flush();
+        }
+        let stop = |(text, code): (String, u8)| {
+            console.complain(&text);
             code
         };
-        let jvm_flags = std::env::var("CLIENT_JVMFLAGS").unwrap_or_default();
-        let config = client_config::load(arguments.client_configuration.as_deref(), &jvm_flags)
-            .map_err(|text| stop(&text, Failure::BAD_CONFIGURATION))?;
-        let timeout_ms: u32 = arguments.timeout_ms.parse().map_err(|_| {
-            let text = format!("-timeout {} is no number of milliseconds", arguments.timeout_ms);
-            stop(&text, Failure::FAILED)
-        })?;
+        let settings = Settings::of(arguments).map_err(stop)?;
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
-            .map_err(|error| stop(&format!("cannot start: {error}"), Failure::FAILED))?;
+            .map_err(|error| stop((format!("cannot start: {error}"), Failure::FAILED)))?;
         let present = Present::default();
         let signals =
             Signals::listen(&runtime, is_interactive, Arc::clone(&present), Arc::clone(&console));
@@ -84,12 +104,7 @@ impl Shell {
             history: History::default(),
             runtime,
             signals,
-            settings: Settings {
-                session_timeout: Duration::from_millis(u64::from(timeout_ms)),
-                read_only: arguments.read_only,
-                wait_for_connection: arguments.wait_for_connection,
-                config,
-            },
+            settings,
             servers: String::new(),
             link: None,
             present,

@@ -7,7 +7,6 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufWriter, Read as _, Write as _};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ostler_client::{Client, CreateOptions, Data, Error, Reply};
 use ostler_wire::acl::Acl;
 use ostler_wire::stat::Stat;
@@ -16,6 +15,7 @@ use super::required;
 use crate::shell::export_format::{self, Kind, Node, TAIL};
 use crate::shell::failure::Failure;
 use crate::shell::options::Parsed;
+use crate::shell::progress;
 use crate::shell::session::Shell;
 use crate::shell::walk::walk;
 
@@ -66,7 +66,7 @@ fn write_nodes(
     paths: &[String],
     write: &mut dyn FnMut(&str) -> Result<(), Failure>,
 ) -> Result<usize, Failure> {
-    let progress = progress(paths.len());
+    let progress = progress::bar(paths.len());
     let mut ahead = paths.iter();
     let mut asked: VecDeque<(&str, Asked)> = VecDeque::new();
     let mut count = 0;
@@ -109,7 +109,7 @@ pub(in crate::shell) fn import(shell: &mut Shell, parsed: &Parsed) -> Result<(),
     let root = parsed.word(2).unwrap_or(&exported_root);
     let client = shell.client(root)?;
     create_parents(shell, &client, root)?;
-    let progress = progress(nodes.len());
+    let progress = progress::bar(nodes.len());
     let mut under_way: VecDeque<(String, &Node, Reply<_>)> = VecDeque::new();
     let (mut created, mut present) = (0_u64, 0_u64);
     let mut nodes = nodes.iter();
@@ -171,12 +171,4 @@ fn create_parents(shell: &Shell, client: &Client, path: &str) -> Result<(), Fail
         }
     }
     Ok(())
-}
-
-/// A bar on stderr; nothing is seen of it where that is no terminal.
-fn progress(len: usize) -> ProgressBar {
-    let target = ProgressDrawTarget::stderr();
-    let bar = ProgressBar::with_draw_target(u64::try_from(len).ok(), target);
-    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} znodes, {eta} left");
-    style.map_or(bar.clone(), |style| bar.with_style(style))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ostler_client::{CreateOptions, Data, Error};
+use ostler_client::{Client, CreateOptions, Data, Error, Reply};
 use ostler_wire::acl::Acl;
 use ostler_wire::error::ErrorCode;
 
@@ -13,6 +13,7 @@ use super::{number, required, version};
 use crate::shell::acl_text;
 use crate::shell::failure::{self, Failure};
 use crate::shell::options::Parsed;
+use crate::shell::progress;
 use crate::shell::render;
 use crate::shell::session::Shell;
 use crate::shell::walk::walk;
@@ -118,34 +119,37 @@ pub(in crate::shell) fn delete_all(shell: &mut Shell, parsed: &Parsed) -> Result
     // Leaves first.
     paths.reverse();
     let Ok(batch @ 1..) = usize::try_from(batch) else {
-        for path in &paths {
-            let reply = client.delete(path, None);
-            shell.ask(path, reply)?;
-        }
-        return Ok(());
+        // One by one, and the first that is refused is named.
+        return delete_each(shell, &client, &paths);
     };
-    let mut under_way = VecDeque::new();
+    let progress = progress::bar(paths.len());
+    let mut under_way: VecDeque<(usize, Reply<_>)> = VecDeque::new();
+    let mut batches = paths.chunks(batch);
     let mut is_good = true;
-    for batch in paths.chunks(batch) {
-        if under_way.len() == BATCHES_MAX
-            && let Some(reply) = under_way.pop_front()
+    loop {
+        for batch in batches.by_ref().take(if is_good { BATCHES_MAX - under_way.len() } else { 0 })
         {
-            is_good &= shell.try_ask(reply)?.is_ok();
+            let multi = batch.iter().fold(client.multi(), |multi, path| multi.delete(path, None));
+            under_way.push_back((batch.len(), multi.send()));
         }
-        if !is_good {
-            break;
-        }
-        let multi = batch.iter().fold(client.multi(), |multi, path| multi.delete(path, None));
-        under_way.push_back(multi.send());
-    }
-    for reply in under_way {
+        let Some((len, reply)) = under_way.pop_front() else { break };
         is_good &= shell.try_ask(reply)?.is_ok();
+        progress::advance(&progress, len);
     }
+    progress.finish_and_clear();
     if is_good {
         Ok(())
     } else {
         Err(Failure::new("Failed to delete some node(s) in the subtree!"))
     }
+}
+
+fn delete_each(shell: &Shell, client: &Client, paths: &[String]) -> Result<(), Failure> {
+    for path in paths {
+        let reply = client.delete(path, None);
+        shell.ask(path, reply)?;
+    }
+    Ok(())
 }
 
 /// How many znodes a multi deletes, unless it is said.
