@@ -18,6 +18,7 @@ use super::{PATIENCE, Server, TestDir, first_read, free_port, poll_until};
 pub struct Ensemble {
     dir: TestDir,
     members: Vec<Member>,
+    flags: String,
 }
 
 struct Member {
@@ -59,7 +60,7 @@ impl Ensemble {
             Member { config, port: *port, election_port: *election_port, server: None }
         });
         let members = members.collect();
-        Self { dir, members }
+        Self { dir, members, flags: String::new() }
     }
 
     /// Adds a line to all configurations.
@@ -72,6 +73,11 @@ impl Ensemble {
         }
     }
 
+    /// Sets what every server gets that is started from now on, such as `-Dname=value`.
+    pub fn set_flags(&mut self, flags: &str) {
+        flags.clone_into(&mut self.flags);
+    }
+
     pub fn len(&self) -> usize {
         self.members.len()
     }
@@ -81,7 +87,7 @@ impl Ensemble {
         let member = &mut self.members[index];
         assert!(member.server.is_none(), "server {index} runs");
         let log = member.config.with_file_name("server.log");
-        member.server = Some(Server::spawn_logging(&member.config, member.port, log));
+        member.server = Some(Server::spawn_flagged(&member.config, member.port, log, &self.flags));
     }
 
     pub fn start_all(&mut self) {

@@ -137,8 +137,18 @@ impl Server {
 
     /// The same with a place for its log.
     pub fn spawn_logging(config: &Path, port: u16, log: PathBuf) -> Self {
+        Self::spawn_flagged(config, port, log, "")
+    }
+
+    /// The same with flags of the form `-Dname=value` in the environment, where Ostler and a Java
+    /// machine both find them.
+    pub fn spawn_flagged(config: &Path, port: u16, log: PathBuf, flags: &str) -> Self {
         let output = File::options().create(true).append(true).open(&log).expect("a log file");
-        let child = serve_command()
+        let mut command = serve_command();
+        if !flags.is_empty() {
+            command.env("SERVER_JVMFLAGS", flags).env("JAVA_TOOL_OPTIONS", flags);
+        }
+        let child = command
             .arg(config)
             .stdin(Stdio::null())
             .stdout(output.try_clone().expect("the log can be shared"))
