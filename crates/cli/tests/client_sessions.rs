@@ -278,3 +278,29 @@ fn a_session_moves_when_its_server_dies() {
         assert_eq!(client.session(), session);
     });
 }
+
+#[test]
+fn a_server_without_a_quorum_will_do_until_there_is_a_better_one() {
+    let mut ensemble = Ensemble::new("client-read-only", 3);
+    ensemble.set_flags("-Dreadonlymode.enabled=true");
+    ensemble.add_line("localSessionsEnabled=true");
+    ensemble.add_line("localSessionsUpgradingEnabled=true");
+    ensemble.start(0);
+    run(async {
+        let servers = ensemble.addresses().join(",");
+        let client = Client::builder().read_only(true).start(&servers).unwrap();
+        reach(&client, State::ConnectedReadOnly).await;
+        assert!(client.get("/").await.is_ok());
+        let write = client.create("/w", "", &CreateOptions::persistent()).await;
+        assert_eq!(write, Err(Error::NotReadOnly));
+        let (_, watch) = client.exists_and_watch("/w").await.unwrap();
+        ensemble.start(1);
+        ensemble.start(2);
+        reach(&client, State::Connected).await;
+        let retry = Retry::forever(Duration::from_millis(20));
+        let create = || client.create("/w", "", &CreateOptions::persistent());
+        patiently("it can write", retry.run(&client, create)).await.unwrap();
+        // The watch came along, into another session even.
+        assert_eq!(patiently("it fires", watch).await.kind, EventKind::Created);
+    });
+}
