@@ -1,7 +1,7 @@
 //! The tokio driver: one task a client, which owns the socket.
 //!
-//! Each turn reads what is there, tells the time, carries out effects, and sends what waits. Reading
-//! never waits for writing: servers stop to read from clients that do not.
+//! Each turn hands over what happened, carries out effects, and sends what waits. Reading never waits
+//! for writing: servers stop to read from clients that do not.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
@@ -30,6 +30,7 @@ pub(crate) fn drive(session: Session) -> Task {
             probed,
             probes,
             timer: None,
+            inbox: vec![0; READ_BYTES],
             out: Vec::new(),
         };
         driver.run().await;
@@ -53,6 +54,8 @@ struct Driver {
     probes: mpsc::UnboundedReceiver<(Host, bool)>,
     /// The deadline that is waited for, and the wait.
     timer: Option<(Duration, Sleep)>,
+    /// Where the socket is read to.
+    inbox: Vec<u8>,
     /// Bytes that count as sent and are not.
     out: Vec<u8>,
 }
@@ -61,59 +64,47 @@ struct Driver {
 enum Cause {
     Dialed(LinkId, io::Result<TcpStream>),
     Probed(Host, bool),
-    /// The socket, the clock or a caller.
+    /// So many bytes are in the inbox.
+    Read(LinkId, io::Result<usize>),
+    /// The clock, a caller, or room to write.
     Any,
 }
 
 impl Driver {
     async fn run(mut self) {
-        let mut inbox = vec![0; READ_BYTES];
+        let mut cause = Cause::Any;
         loop {
-            self.read(&mut inbox);
-            self.session.handle(self.runtime.now(), Input::Tick);
+            self.hand_over(cause);
             if self.carry_out() {
                 return;
             }
             self.write();
-            match self.wait().await {
-                Cause::Any => {}
-                Cause::Probed(host, writable) => {
-                    let now = self.runtime.now();
-                    self.session.handle(now, Input::Probed(host, writable));
-                }
-                Cause::Dialed(link, Ok(stream)) => {
-                    // Requests are small and waited for; failing to say so is no harm.
-                    drop(stream.set_nodelay(true));
-                    self.link = Link::Up(link, stream);
-                    self.session.handle(self.runtime.now(), Input::Dialed(link));
-                }
-                Cause::Dialed(link, Err(error)) => {
-                    self.link = Link::None;
-                    let why = error.to_string();
-                    self.session.handle(self.runtime.now(), Input::DialFailed(link, &why));
-                }
-            }
+            cause = self.wait().await;
         }
     }
 
-    /// Reads what has arrived, but no more than a fair share.
-    fn read(&mut self, inbox: &mut [u8]) {
-        for _ in 0..READS_MAX {
-            let Link::Up(link, stream) = &self.link else { return };
-            let link = *link;
-            match stream.try_read(inbox) {
-                Ok(0) => return self.closed(link, "the server closed the connection"),
-                Ok(count) => {
-                    let now = self.runtime.now();
-                    self.session.handle(now, Input::Bytes(link, &inbox[..count]));
-                    if count < inbox.len() {
-                        return;
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return self.closed(link, &error.to_string()),
+    fn hand_over(&mut self, cause: Cause) {
+        let now = self.runtime.now();
+        match cause {
+            Cause::Any => self.session.handle(now, Input::Tick),
+            Cause::Probed(host, writable) => {
+                self.session.handle(now, Input::Probed(host, writable));
             }
+            Cause::Dialed(link, Ok(stream)) => {
+                // Requests are small and waited for; failing to say so is no harm.
+                drop(stream.set_nodelay(true));
+                self.link = Link::Up(link, stream);
+                self.session.handle(now, Input::Dialed(link));
+            }
+            Cause::Dialed(link, Err(error)) => {
+                self.link = Link::None;
+                self.session.handle(now, Input::DialFailed(link, &error.to_string()));
+            }
+            Cause::Read(link, Ok(0)) => self.closed(link, "the server closed the connection"),
+            Cause::Read(link, Ok(count)) => {
+                self.session.handle(now, Input::Bytes(link, &self.inbox[..count]));
+            }
+            Cause::Read(link, Err(error)) => self.closed(link, &error.to_string()),
         }
     }
 
@@ -188,13 +179,13 @@ impl Driver {
             }
             (None, _) => self.timer = None,
         }
-        let Self { session, link, probes, timer, out, .. } = self;
+        let Self { session, link, probes, timer, inbox, out, .. } = self;
         let mut woken = pin!(session.woken());
         poll_fn(|cx| {
             if let Poll::Ready(Some((host, writable))) = probes.poll_recv(cx) {
                 return Poll::Ready(Cause::Probed(host, writable));
             }
-            if let Poll::Ready(cause) = poll_link(link, !out.is_empty(), cx) {
+            if let Poll::Ready(cause) = poll_link(link, inbox, !out.is_empty(), cx) {
                 return Poll::Ready(cause);
             }
             if let Some((_, sleep)) = timer
@@ -209,17 +200,24 @@ impl Driver {
     }
 }
 
-fn poll_link(link: &mut Link, wants_write: bool, cx: &mut Context<'_>) -> Poll<Cause> {
+fn poll_link(
+    link: &mut Link,
+    inbox: &mut [u8],
+    wants_write: bool,
+    cx: &mut Context<'_>,
+) -> Poll<Cause> {
     match link {
         Link::None => Poll::Pending,
         Link::Dialing(id, dialing) => {
             dialing.as_mut().poll(cx).map(|result| Cause::Dialed(*id, result))
         }
-        Link::Up(_, stream) => {
-            // An error of the socket shows when it is read.
-            if stream.poll_read_ready(cx).is_ready()
-                || (wants_write && stream.poll_write_ready(cx).is_ready())
-            {
+        Link::Up(id, stream) => {
+            let mut buffer = ReadBuf::new(inbox);
+            if let Poll::Ready(result) = Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
+                let count = buffer.filled().len();
+                return Poll::Ready(Cause::Read(*id, result.map(|()| count)));
+            }
+            if wants_write && stream.poll_write_ready(cx).is_ready() {
                 return Poll::Ready(Cause::Any);
             }
             Poll::Pending
@@ -237,7 +235,5 @@ async fn ask(host: &Host) -> io::Result<bool> {
 }
 
 const READ_BYTES: usize = 64 * 1024;
-/// How often the socket is read in a turn, so that writing has its turn too.
-const READS_MAX: usize = 16;
 const WRITE_BYTES: usize = 64 * 1024;
 const PROBE_PATIENCE: Duration = Duration::from_secs(1);
