@@ -97,6 +97,19 @@ impl Client {
         self.core().timeout()
     }
 
+    /// Until when the session certainly lives, on the clock of [`Client::runtime`]: no server ends it
+    /// before, whatever has become of the connection. Each answer moves it on. `None` before a
+    /// server had the session.
+    ///
+    /// It is three quarters of the session timeout after the newest answered request was sent, and
+    /// right as long as the clocks of both run equally fast and the server that answered is not cut
+    /// off from its leader without having noticed, which it has after `syncLimit` ticks. The
+    /// recipes' locks go by it.
+    #[must_use]
+    pub fn certain_until(&self) -> Option<Duration> {
+        self.core().certain_until()
+    }
+
     /// The server that serves the session now, as the connect string calls it.
     #[must_use]
     pub fn server(&self) -> Option<String> {

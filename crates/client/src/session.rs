@@ -48,6 +48,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod proof;
 pub(crate) mod queue;
 pub(crate) mod watches;
 

@@ -31,6 +31,7 @@ use crate::hosts::{ConnectString, Host, Hosts};
 use crate::path::Chroot;
 use crate::random::Random;
 use crate::reply::Answer;
+use crate::session::proof::Proof;
 use crate::session::queue::{Entry, NEVER, Purpose, Queue};
 use crate::session::watches::Watches;
 use crate::session::{Effect, Input, LinkId};
@@ -93,6 +94,7 @@ pub(crate) struct Core {
     pub(super) inbox: Vec<u8>,
     pub(super) last_received: Duration,
     last_sent: Duration,
+    pub(super) proof: Proof,
     /// When to ask another server whether it takes writes, and how long to wait after that.
     probe: Option<(Duration, Duration)>,
     /// After `close`: when to give up.
@@ -140,6 +142,7 @@ impl Core {
             inbox: Vec::new(),
             last_received: Duration::ZERO,
             last_sent: Duration::ZERO,
+            proof: Proof::default(),
             probe: None,
             closing: None,
             effects: Vec::new(),
@@ -207,9 +210,10 @@ impl Core {
         }
         out.append(&mut self.urgent);
         if matches!(self.phase, Phase::Up) {
-            self.queue.send(out, limit_bytes);
+            self.queue.send(now, out, limit_bytes);
         }
         self.last_sent = now;
+        self.proof.sent(now, matches!(self.phase, Phase::Handshake { .. }));
     }
 
     /// When to call [`handle`](Self::handle) with a tick if nothing else happens.
@@ -261,6 +265,7 @@ impl Core {
             frame::put(&mut self.urgent, |out| {
                 RequestHeader { xid: Xid::PING, op_number: OpCode::Ping.number() }.write(out);
             });
+            self.proof.ping_queued();
         }
         if let Some((at, pause)) = self.probe
             && at <= now
@@ -275,6 +280,11 @@ impl Core {
 
     pub(crate) fn timeout(&self) -> Duration {
         self.session.map_or(self.settings.session_timeout, |session| session.timeout)
+    }
+
+    /// See [`Client::certain_until`](crate::Client::certain_until).
+    pub(crate) fn certain_until(&self) -> Option<Duration> {
+        self.proof.certain_until(self.timeout())
     }
 
     fn ping_at(&self) -> Duration {
@@ -318,6 +328,9 @@ impl Core {
     pub(super) fn established(&mut self, now: Duration, session: Established, read_only: bool) {
         self.session = Some(session);
         self.last_received = now;
+        if !read_only {
+            self.proof.connected();
+        }
         self.phase = Phase::Up;
         self.hosts.succeeded();
         self.probe = read_only.then_some((now + PROBE_PAUSE, PROBE_PAUSE * 2));
@@ -384,6 +397,7 @@ impl Core {
 
     /// Answers what was on its way.
     fn forget_link(&mut self) {
+        self.proof.disconnected();
         self.probe = None;
         self.inbox.clear();
         self.urgent.clear();

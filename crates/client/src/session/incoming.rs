@@ -99,7 +99,10 @@ impl Core {
         let from = &mut Reader::new(body);
         let header = ReplyHeader::read(from).map_err(|_| "a reply without a header")?;
         match header.xid {
-            Xid::PING => Ok(()),
+            Xid::PING => {
+                self.proof.pong(self.state == State::Connected);
+                Ok(())
+            }
             Xid::NOTIFICATION => {
                 let event = WatcherEvent::read(from).map_err(|_| "an event that is none")?;
                 self.watches.fire(event.event_type, &event.path, header.zxid, &self.chroot);
@@ -111,6 +114,11 @@ impl Core {
             }
             xid => {
                 let entry = self.queue.answered(xid).ok_or("a reply out of order")?;
+                let is_doubted =
+                    matches!(header.err, ErrorCode::SESSION_EXPIRED | ErrorCode::SESSION_MOVED);
+                if self.state == State::Connected && !is_doubted {
+                    self.proof.answered(entry.sent);
+                }
                 if header.zxid > Zxid::ZERO {
                     self.last_zxid = self.last_zxid.max(header.zxid);
                 }

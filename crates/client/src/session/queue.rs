@@ -38,6 +38,8 @@ pub(crate) struct Entry {
     frame: Vec<u8>,
     /// When its caller stops to wait.
     due: Duration,
+    /// When it was sent.
+    pub(crate) sent: Duration,
     /// `None` when nobody waits.
     pub(crate) answer: Option<oneshot::Sender<Answer>>,
     pub(crate) purpose: Purpose,
@@ -52,7 +54,7 @@ impl Entry {
     ) -> Self {
         let mut bytes = Vec::with_capacity(FRAME_BYTES);
         frame::put(&mut bytes, |out| request.encode(Xid::default(), out));
-        Self { xid: Xid::default(), frame: bytes, due, answer, purpose }
+        Self { xid: Xid::default(), frame: bytes, due, sent: Duration::ZERO, answer, purpose }
     }
 }
 
@@ -96,12 +98,13 @@ impl Queue {
     }
 
     /// Appends the frames of waiting requests to `out` until it holds `limit` bytes or more.
-    pub(crate) fn send(&mut self, out: &mut Vec<u8>, limit_bytes: usize) {
+    pub(crate) fn send(&mut self, now: Duration, out: &mut Vec<u8>, limit_bytes: usize) {
         while out.len() < limit_bytes {
             let Some(mut entry) = self.waiting.pop_front() else { break };
             // Java: ClientCnxn.getXid starts again at 1; negative numbers have meanings.
             self.xid = self.xid.checked_add(1).unwrap_or(1);
             entry.xid = Xid(self.xid);
+            entry.sent = now;
             let start = out.len() + frame::PREFIX_BYTES;
             out.append(&mut entry.frame);
             out[start..start + XID_BYTES].copy_from_slice(&self.xid.to_be_bytes());
