@@ -100,10 +100,12 @@ fn a_lock_goes_on_when_its_holder_loses_the_session() {
         let next = tokio::spawn(async move { Mutex::new(&two, "/lock").acquire().await });
         settled(&one, "/lock", 2).await;
         assert!(!lost.is_finished() && !next.is_finished());
+        assert!(held.is_held().await.unwrap());
         server.end_session(&one);
         let next = next.await.unwrap().unwrap();
         lost.await.unwrap();
         assert!(held.fencing() < next.fencing());
+        assert!(!held.is_held().await.unwrap() && next.is_held().await.unwrap());
         // To release what is lost is no error.
         held.release().await.unwrap();
         assert_eq!(Mutex::new(&one, "/lock").acquire().await.unwrap_err(), Error::SessionExpired);
@@ -127,6 +129,7 @@ fn a_deleted_node_is_a_lost_lock_and_a_waiting_one_lines_up_again() {
         client.delete(&format!("/lock/{other}"), None).await.unwrap();
         client.delete(held.path(), None).await.unwrap();
         held.lost().await;
+        assert!(!held.is_held().await.unwrap());
         let next = waiting.await.unwrap().unwrap();
         assert!(!next.path().ends_with(other.as_str()));
         assert!(held.fencing() < next.fencing());

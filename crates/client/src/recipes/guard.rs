@@ -9,10 +9,9 @@
 
 use std::fmt;
 use std::future::Future;
-use std::time::Duration;
 
-use crate::runtime::{Either, race};
-use crate::{Client, Result, State, States, Zxid};
+use crate::runtime::race;
+use crate::{Client, Error, Result, Zxid};
 
 use super::seat::Seat;
 use super::steady::insist;
@@ -48,14 +47,33 @@ impl Guard {
     /// Waits until it can no longer be relied on:
     ///
     /// - the session is over, or the client was closed;
-    /// - the connection has been down for a third of the session timeout: the server may give the
-    ///   place away soon after. Until then it has not, as long as both clocks run equally fast;
+    /// - no server has answered for so long that the session may be over: see
+    ///   [`Client::certain_until`], which also says what cannot be known;
     /// - somebody has deleted the node.
+    ///
+    /// A connection that is down for a moment only is none of these.
     ///
     /// It watches from the first poll on, and does not borrow the guard: run the work against it
     /// and stop the work when it is ready.
     pub fn lost(&self) -> impl Future<Output = ()> + Send + use<> {
         lost(self.seat.client().clone(), self.seat.path().to_owned(), self.seat.czxid())
+    }
+
+    /// Asks the servers whether it is still held, and returns once a quorum has answered.
+    ///
+    /// True says that nobody else held it until now; it may have been lost since.
+    ///
+    /// # Errors
+    /// What the server refuses with. That the session is over is no error: then it is not held.
+    pub async fn is_held(&self) -> Result<bool> {
+        let (client, path) = (self.seat.client(), self.seat.path());
+        // Not a read nor a sync, which a leader answers alone, also one that is none any more.
+        match insist(client, || client.multi().check(path, None).send()).await {
+            Ok(_) => Ok(true),
+            Err(Error::SessionExpired | Error::Closed) => Ok(false),
+            Err(Error::Multi { cause, .. }) if *cause == Error::NoNode => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Gives it back, and returns when the server has confirmed that.
@@ -87,48 +105,20 @@ pub(crate) async fn lost(client: Client, path: String, czxid: Zxid) {
     race(doubted(&client), gone(&client, &path, czxid)).await;
 }
 
-/// Waits until the session is over or has been out of touch for too long.
-async fn doubted(client: &Client) {
+/// Waits until the session is over, or may be for all that the client knows.
+pub(crate) async fn doubted(client: &Client) {
     let mut states = client.states();
-    let mut state = states.next().await;
-    loop {
-        state = match state {
-            None | Some(State::Lost | State::Closed | State::AuthFailed) => return,
-            Some(State::Connected) => states.next().await,
-            // A server that is cut off from the others serves reads; it keeps no session alive.
-            Some(_) => match reconnected(client, &mut states).await {
-                Some(state) => Some(state),
-                None => return,
-            },
-        };
-    }
-}
-
-/// The state that ends a time without connection, unless that lasts too long.
-async fn reconnected(client: &Client, states: &mut States) -> Option<State> {
-    let change = async {
-        loop {
-            let state = states.next().await;
-            let is_out_of_touch = matches!(
-                state,
-                Some(State::Connecting | State::Suspended | State::ConnectedReadOnly)
-            );
-            if !is_out_of_touch {
-                return state;
-            }
+    let over = async { while states.next().await.is_some_and(|state| !state.is_final()) {} };
+    let silence = async {
+        let runtime = client.runtime();
+        // Each answer of the servers has moved the moment on.
+        while let Some(until) = client.certain_until()
+            && let Some(left) = until.checked_sub(runtime.now()).filter(|left| !left.is_zero())
+        {
+            runtime.sleep(left).await;
         }
     };
-    match race(change, client.runtime().sleep(grace(client))).await {
-        Either::Left(state) => state,
-        Either::Right(()) => None,
-    }
-}
-
-/// How long after a connection broke the session is certainly still alive.
-///
-/// A client notices at the latest when it has heard nothing for two thirds of the session timeout.
-fn grace(client: &Client) -> Duration {
-    client.session_timeout() / 3
+    race(over, silence).await;
 }
 
 /// Waits until the node is not there, or is another one of the same name.

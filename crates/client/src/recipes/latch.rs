@@ -17,7 +17,7 @@ use tokio::sync::{oneshot, watch};
 use crate::runtime::{Either, race};
 use crate::{Client, Error, Result, State, Zxid};
 
-use super::guard::gone;
+use super::guard::{doubted, gone};
 use super::line::contenders;
 use super::order::{CURATOR_LATCH, Marks};
 use super::seat::{Layout, Seat, Taking, Waited, name_of};
@@ -198,7 +198,8 @@ impl Participant {
             return Ok(());
         }
         self.sender.send_replace(Leadership::Leading { fencing: seat.czxid() });
-        race(cut_off(&self.client), gone(&self.client, seat.path(), seat.czxid())).await;
+        let unsure = race(cut_off(&self.client), doubted(&self.client));
+        race(unsure, gone(&self.client, seat.path(), seat.czxid())).await;
         self.sender.send_replace(Leadership::Waiting);
         Ok(())
     }
