@@ -10,29 +10,41 @@
 //!              editor (terminal only)                          console ◄── render, failure
 //! ```
 //!
-//! Commands are plain blocking functions on the main thread. Requests are sent when they are made, so
-//! a command that needs many answers makes many requests before it waits for the first; the session
-//! itself, its watches and the signals live on a runtime of one thread behind it.
+//! Commands are plain blocking functions on the main thread. Requests are sent when they are made,
+//! so a command that needs many answers makes many requests before it waits for the first; the
+//! session itself, its watches and the signals live on a runtime of one thread behind it.
 
-mod acl_text;
+mod session;
+
+mod table;
+
+mod commands;
+
 mod arguments;
 mod client_config;
-mod commands;
-mod console;
-mod editor;
-mod export_format;
-mod failure;
-mod history;
-mod link;
-mod options;
-mod progress;
-mod quota_text;
-mod render;
-mod session;
-mod signals;
-mod table;
-mod walk;
+
 mod words;
+
+mod options;
+
+mod history;
+
+mod link;
+mod signals;
+
+mod walk;
+
+mod console;
+mod failure;
+mod render;
+
+mod progress;
+
+mod acl_text;
+mod export_format;
+mod quota_text;
+
+mod editor;
 
 use std::io::{BufRead as _, IsTerminal as _};
 use std::process::ExitCode;

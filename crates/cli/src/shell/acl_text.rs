@@ -7,8 +7,8 @@ use ostler_wire::acl::{Acl, Id, Perms};
 
 use super::render;
 
-/// Reads a list, and the complaints about what cannot be read of it, a line each. The rest of a list
-/// with a bad entry counts nevertheless.
+/// Reads a list, and the complaints about what cannot be read of it, a line each. The rest of a
+/// list with a bad entry counts nevertheless.
 pub(super) fn parse(text: &str) -> (Vec<Acl>, Vec<String>) {
     let mut list = Vec::new();
     let mut complaints = Vec::new();

@@ -2,7 +2,8 @@
 //!
 //! - Tab completes commands, and paths by asking the server.
 //! - A hint shows, dimmed, how the command that is being typed is used.
-//! - Ctrl-C empties the line; while a command runs it breaks that off. Ctrl-D on an empty line ends.
+//! - Ctrl-C empties the line; while a command runs it breaks that off. Ctrl-D on an empty line
+//!   ends.
 //! - Events are printed above the line that is being typed.
 //! - The history is kept in the file that `OSTLER_HISTORY` names; without it, in memory.
 

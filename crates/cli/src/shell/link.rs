@@ -1,7 +1,7 @@
 //! The session behind the shell: its states told as events, its watches followed.
 //!
-//! Every watch that a command leaves is followed by a task that prints what it brings. Apache's shell
-//! has one watcher for everything, so an event that several watches bring is shown once.
+//! Every watch that a command leaves is followed by a task that prints what it brings. Apache's
+//! shell has one watcher for everything, so an event that several watches bring is shown once.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};

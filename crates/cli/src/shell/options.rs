@@ -1,7 +1,7 @@
 //! The options of a command, read as Apache's shell reads them, and the list of them in its usage.
 //!
-//! The rules are those of Commons CLI's default parser for options with a single dash, which is what
-//! Apache's commands have:
+//! The rules are those of Commons CLI's default parser for options with a single dash, which is
+//! what Apache's commands have:
 //!
 //! ```text
 //! -s          an option             -v 3    -v3    -v=3    an option with its value
@@ -9,7 +9,8 @@
 //! -           a word                -x      unknown: an error, unless an option wants a value
 //! ```
 //!
-//! Options may stand before, between and behind the words. The first value given to an option counts.
+//! Options may stand before, between and behind the words. The first value given to an option
+//! counts.
 
 use super::failure::Failure;
 

@@ -92,8 +92,8 @@ pub(super) fn list(names: &[String]) -> String {
     format!("[{}]", names.join(", "))
 }
 
-/// Bytes as hexadecimal numbers and as text, sixteen a line, in a frame; nothing of nothing. No line
-/// end behind the last line.
+/// Bytes as hexadecimal numbers and as text, sixteen a line, in a frame; nothing of nothing. No
+/// line end behind the last line.
 pub(super) fn hex_dump(bytes: &[u8]) -> String {
     if bytes.is_empty() {
         return String::new();

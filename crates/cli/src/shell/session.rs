@@ -331,8 +331,8 @@ impl Shell {
     }
 }
 
-/// Is ready when the time is over, or, of a server that is alone, when it does not answer. Of several,
-/// one may be elected any moment.
+/// Is ready when the time is over, or, of a server that is alone, when it does not answer. Of
+/// several, one may be elected any moment.
 async fn give_up(client: &Client, is_alone: bool, patience: Duration) {
     let mut waited = Duration::ZERO;
     while waited < patience {

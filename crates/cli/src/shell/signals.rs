@@ -23,8 +23,8 @@ pub(super) struct Signals {
 const CLOSE_TIME: Duration = Duration::from_secs(2);
 
 impl Signals {
-    /// Listens on the runtime. Without a terminal, Ctrl-C ends the program as SIGTERM does: the session
-    /// is closed, and the exit code is 128 and the number of the signal.
+    /// Listens on the runtime. Without a terminal, Ctrl-C ends the program as SIGTERM does: the
+    /// session is closed, and the exit code is 128 and the number of the signal.
     pub(super) fn listen(
         runtime: &Runtime,
         is_interactive: bool,

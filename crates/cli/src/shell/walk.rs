@@ -36,8 +36,8 @@ struct Next {
     asked: Option<Asked>,
 }
 
-/// Visits a znode and everything below it, unless `visit` says to stay away from the children of one.
-/// With `watch`, a watch for the children is left on each.
+/// Visits a znode and everything below it, unless `visit` says to stay away from the children of
+/// one. With `watch`, a watch for the children is left on each.
 ///
 /// # Errors
 /// What the server refuses, or what `visit` does; [`Error::NoNode`] only of the root.

@@ -1,8 +1,8 @@
 //! A typed line, taken apart into words.
 //!
 //! Words end at white space. A word that starts with `"` or `'` goes on to the next one of the same
-//! kind, white space included, and loses both. There are no escapes, and a quote inside a word is an
-//! ordinary character.
+//! kind, white space included, and loses both. There are no escapes, and a quote inside a word is
+//! an ordinary character.
 
 /// The words of a line, without the quotes around them.
 pub(super) fn split(line: &str) -> Vec<String> {
@@ -16,16 +16,16 @@ pub(super) fn split(line: &str) -> Vec<String> {
         } else if text.is_empty() {
             break;
         } else {
-            // Java: ZooKeeperMain.MyCommandOptions.parseCommand. A quote without a partner is passed
-            // over, and what follows it is split as if it were not there.
+            // Java: ZooKeeperMain.MyCommandOptions.parseCommand. A quote without a partner is
+            // passed over, and what follows it is split as if it were not there.
             rest = &text[1..];
         }
     }
     words
 }
 
-/// The first word of a text that does not start with white space, and what follows it. `None` at the
-/// end, and at a quote without a partner.
+/// The first word of a text that does not start with white space, and what follows it. `None` at
+/// the end, and at a quote without a partner.
 fn first_word(text: &str) -> Option<(&str, &str)> {
     let first = text.chars().next()?;
     if matches!(first, '"' | '\'') {

@@ -1,4 +1,5 @@
-//! Commands that move subtrees to files and back: export, import. Apache's shell has none like them.
+//! Commands that move subtrees to files and back: export, import. Apache's shell has none like
+//! them.
 //!
 //! An export is no snapshot of one moment: znodes are read one after the other, and what changes
 //! meanwhile is exported as it was when its turn came.

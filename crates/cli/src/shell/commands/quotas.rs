@@ -1,8 +1,8 @@
 //! Commands about quotas: setquota, listquota, delquota.
 //!
 //! The quota of `/a` is kept in two znodes: `/zookeeper/quota/a/zookeeper_limits` has what was set,
-//! `zookeeper_stats` beside it what is in use. The server counts as soon as they are there. No znode
-//! with a quota may have another one above or below it.
+//! `zookeeper_stats` beside it what is in use. The server counts as soon as they are there. No
+//! znode with a quota may have another one above or below it.
 
 use ostler_client::{Client, CreateOptions, Data, Error};
 

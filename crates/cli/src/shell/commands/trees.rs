@@ -73,8 +73,8 @@ struct Usage {
     bytes: u64,
 }
 
-/// `du [-d depth] [-h] path`: bytes of data and number of znodes, a line for each subtree down to the
-/// depth (1, if it is not said), the whole last.
+/// `du [-d depth] [-h] path`: bytes of data and number of znodes, a line for each subtree down to
+/// the depth (1, if it is not said), the whole last.
 pub(in crate::shell) fn du(shell: &mut Shell, parsed: &Parsed) -> Result<(), Failure> {
     let depth_max: usize = number(parsed, "d", "a number")?.unwrap_or(1);
     let root = required(parsed, 1);
