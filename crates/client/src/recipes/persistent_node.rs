@@ -8,7 +8,7 @@ use ostler_wire::stat::Stat;
 use tokio::sync::{oneshot, watch};
 
 use super::sessions::Sessions;
-use super::steady::{ensure_parent, insist, passes, pause, remove_ephemeral};
+use super::steady::{ensure_parent, insist, passes, pause};
 use crate::runtime::{Either, race};
 use crate::{Client, CreateOptions, Error, EventKind, Result};
 
@@ -219,6 +219,7 @@ impl Shared {
 
     /// Deletes it unless it belongs to another session.
     async fn remove(&self) -> Result<()> {
+        let mut tries = 0;
         loop {
             let client = self.sessions.client();
             let looked = insist(&client, || client.exists(&self.path)).await;
@@ -228,7 +229,7 @@ impl Shared {
                     insist(&client, || client.delete(&self.path, None)).await
                 }
                 Ok(Some(stat)) if Some(stat.ephemeral_owner) == own => {
-                    remove_ephemeral(&client, &self.path).await
+                    client.delete(&self.path, None).await
                 }
                 Ok(_) => Ok(()),
                 Err(error) => Err(error),
@@ -237,6 +238,11 @@ impl Shared {
                 // A znode that outlives sessions is deleted with another one.
                 Err(Error::SessionExpired) => drop(self.sessions.live().await?),
                 Ok(()) | Err(Error::NoNode) => return Ok(()),
+                // It may have been done, and be another session's by now: looks again.
+                Err(error) if passes(&error) => {
+                    pause(&client, &mut tries).await;
+                    drop(insist(&client, || client.sync(&self.path)).await);
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{Client, CreateOptions, Error, OneshotWatch, Reply, Result};
 
-use super::super::steady::{ensure_container, insist, join, pause};
+use super::super::steady::{ensure_parent, insist, join, pause};
 
 /// The znodes below a path whose names `order` understands; others are left alone.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl<K: Ord> Entries<K> {
         loop {
             match self.client.create(&path, data, &options).await {
                 Ok(_) => return Ok(()),
-                Err(Error::NoNode) => ensure_container(&self.client, &self.path).await?,
+                Err(Error::NoNode) => ensure_path(&self.client, &self.path).await?,
                 Err(error) => return Err(error),
             }
         }
@@ -65,7 +65,7 @@ impl<K: Ord> Entries<K> {
             let list = || self.client.children_and_watch(&self.path);
             match insist(&self.client, list).await {
                 Ok((names, _, watch)) => return Ok((self.in_order(names), watch)),
-                Err(Error::NoNode) => ensure_container(&self.client, &self.path).await?,
+                Err(Error::NoNode) => ensure_path(&self.client, &self.path).await?,
                 Err(error) => return Err(error),
             }
         }
@@ -97,6 +97,21 @@ impl<K: Ord> Entries<K> {
                 Err(error) => return Err(error),
             }
         }
+    }
+}
+
+/// Creates the path of a queue, which stays.
+///
+/// Were it taken away when it is empty, as containers are, the numbers of items would begin anew: a
+/// new item would get the name of one that somebody has read and, behind a broken link, still
+/// tries to remove.
+pub(crate) async fn ensure_path(client: &Client, path: &str) -> Result<()> {
+    ensure_parent(client, path).await?;
+    let persistent = CreateOptions::persistent();
+    match insist(client, || client.create(path, b"", &persistent)).await {
+        // Whoever needs it looks again, also when its parent has gone meanwhile.
+        Ok(_) | Err(Error::NodeExists | Error::NoNode) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

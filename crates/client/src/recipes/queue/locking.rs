@@ -8,13 +8,11 @@ use std::time::Duration;
 
 use ostler_wire::ids::Zxid;
 
-use super::entries::{Deadline, Entries, changed, present};
+use super::entries::{Deadline, Entries, changed, ensure_path, present};
 use super::over;
 use crate::recipes::guard;
 use crate::recipes::priority_queue::{Rank, check_priority, rank};
-use crate::recipes::steady::{
-    ensure_container, insist, join, passes, pause, remove_ephemeral, uuid,
-};
+use crate::recipes::steady::{insist, join, passes, pause, uuid};
 use crate::runtime::race;
 use crate::{Client, CreateOptions, Error, Result};
 
@@ -89,7 +87,7 @@ impl LockingQueue {
             match multi.send().await {
                 Ok(_) => return Ok(()),
                 Err(Error::Multi { cause, .. }) if *cause == Error::NoNode => {
-                    ensure_container(&self.entries.client, &self.entries.path).await?;
+                    ensure_path(&self.entries.client, &self.entries.path).await?;
                 }
                 Err(error) => return Err(error),
             }
@@ -209,9 +207,18 @@ impl Lock {
         Ok(own.map(|(_, stat)| stat.czxid))
     }
 
+    /// Deletes it if it is one's own. That is asked again after a try that was not answered: it may
+    /// have been done, and the znode of that name be somebody else's by now.
     async fn give_back(&self, client: &Client) -> Result<()> {
-        if self.own(client).await?.is_some() {
-            remove_ephemeral(client, &self.path).await?;
+        let mut tries = 0;
+        while self.own(client).await?.is_some() {
+            match client.delete(&self.path, None).await {
+                Ok(()) | Err(Error::NoNode) => return Ok(()),
+                Err(error) if passes(&error) => pause(client, &mut tries).await,
+                Err(error) => return Err(error),
+            }
+            // The next server may not know yet what the last one did.
+            insist(client, || client.sync(&self.path)).await?;
         }
         Ok(())
     }
