@@ -495,6 +495,7 @@ fn a_latch_leads_again_after_an_interruption() {
         proxy.refuse(false);
         assert_eq!(latch.lead().await, Ok(token));
         client.close().await.unwrap();
+        latch.deposed().await;
         assert!(latch.lead().await.is_err());
     });
 }

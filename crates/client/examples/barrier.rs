@@ -5,9 +5,9 @@
 //! cargo run --example barrier -- --gate localhost:2181 /maintenance sh -c 'echo open again'
 //! ```
 //!
-//! With `--gate` it waits instead until a node is gone. `--times N` does it over and over, below the
-//! path in `1`, `2` and so on: who comes early for the next round must not be taken for a latecomer
-//! of this one.
+//! With `--gate` it waits instead until a node is gone. `--times N` does it over and over, below
+//! the path in `1`, `2` and so on: who comes early for the next round must not be taken for a
+//! latecomer of this one.
 
 use anyhow::{Context as _, Result, bail};
 use ostler_client::Client;

@@ -97,9 +97,9 @@ impl Client {
         self.core().timeout()
     }
 
-    /// Until when the session certainly lives, on the clock of [`Client::runtime`]: no server ends it
-    /// before, whatever has become of the connection. Each answer moves it on. `None` before a
-    /// server had the session.
+    /// Until when the session certainly lives, on the clock of [`Client::runtime`]: no server ends
+    /// it before, whatever has become of the connection. Each answer moves it on. `None` before
+    /// a server had the session.
     ///
     /// It is three quarters of the session timeout after the newest answered request was sent, and
     /// right as long as the clocks of both run equally fast and the server that answered is not cut

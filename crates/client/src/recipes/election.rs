@@ -1,12 +1,12 @@
 //! A task that runs in one process at a time: that of the elected leader.
 //!
-//! **Layout** (Curator's `LeaderSelector`; with [`Layout::Kazoo`] kazoo's `Election`): a mutex at the
-//! path, the candidates' ids being the data of their nodes. To hold the lock is to lead.
+//! **Layout** (Curator's `LeaderSelector`; with [`Layout::Kazoo`] kazoo's `Election`): a mutex at
+//! the path, the candidates' ids being the data of their nodes. To hold the lock is to lead.
 //!
-//! **Guarantees.** Those of the [`Mutex`]. The task is stopped, its future dropped at the point where
-//! it waits, as soon as the leadership cannot be relied on any more (see [`super::Guard::lost`]):
-//! before another leader's task starts, provided it does not keep its thread busy without
-//! waiting. The fencing token protects resources that are written by it.
+//! **Guarantees.** Those of the [`Mutex`]. The task is stopped, its future dropped at the point
+//! where it waits, as soon as the leadership cannot be relied on any more (see
+//! [`super::Guard::lost`]): before another leader's task starts, provided it does not keep its
+//! thread busy without waiting. The fencing token protects resources that are written by it.
 
 use std::future::Future;
 

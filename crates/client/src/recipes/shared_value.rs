@@ -1,7 +1,7 @@
 //! A value that everybody sees change.
 //!
-//! **Layout** (Curator's `SharedValue`, and `SharedCount` for [`SharedCount`]): the value is the data
-//! of the path; a count is four bytes, big-endian.
+//! **Layout** (Curator's `SharedValue`, and `SharedCount` for [`SharedCount`]): the value is the
+//! data of the path; a count is four bytes, big-endian.
 //!
 //! **Guarantees.** The value belongs to no session. What [`SharedValue::value`] says is what its
 //! server knew last: while the connection is down it may be old, and after the session it
