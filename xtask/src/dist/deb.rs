@@ -31,7 +31,8 @@ pub(crate) fn build(
         .replace("@ARCHITECTURE@", architecture)
         .replace("@SIZE_KB@", &size_kb(&data)?.to_string());
     fs::write(control.join("control"), text)?;
-    fs::write(control.join("conffiles"), "/etc/ostler/zoo.cfg\n")?;
+    let conffiles: String = CONFFILES.iter().map(|name| format!("/etc/ostler/{name}\n")).collect();
+    fs::write(control.join("conffiles"), conffiles)?;
     for script in ["postinst", "prerm", "postrm"] {
         install(&own.join(script), &control.join(script), 0o755)?;
     }
@@ -76,7 +77,9 @@ fn lay_out(root: &Path, stage: &Path, data: &Path, time_s: u64) -> anyhow::Resul
     }
     // The scripts look for their configuration beside themselves.
     symlink("/etc/ostler", data.join("usr/share/ostler/conf"))?;
-    install(&own.join("zoo.cfg"), &data.join("etc/ostler/zoo.cfg"), 0o644)?;
+    for file in CONFFILES {
+        install(&own.join(file), &data.join("etc/ostler").join(file), 0o644)?;
+    }
     let unit = data.join("usr/lib/systemd/system/ostler.service");
     install(&stage.join("share/ostler.service"), &unit, 0o644)?;
     let completions = stage.join("share/completions");
@@ -106,6 +109,9 @@ fn lay_out(root: &Path, stage: &Path, data: &Path, time_s: u64) -> anyhow::Resul
     let overrides = data.join("usr/share/lintian/overrides/ostler");
     install(&own.join("lintian-overrides"), &overrides, 0o644)
 }
+
+/// What an administrator may change.
+const CONFFILES: &[&str] = &["zoo.cfg", "zookeeper-env.sh"];
 
 /// Which page tells about what a script does.
 const MANUALS: &[(&str, &str)] = &[
