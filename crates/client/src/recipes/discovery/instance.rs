@@ -9,6 +9,7 @@
 //! fields they do not know. When read, any of them may be missing and others may be there.
 
 use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
@@ -98,6 +99,14 @@ impl ServiceInstance {
             uri_spec: None,
             enabled: true,
         }
+    }
+
+    /// The same, registered at the present time of the operating system's clock.
+    #[must_use]
+    pub fn registered_now(mut self) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.registration_time_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        self
     }
 
     /// The URI of its [`UriSpec`]; nothing when it has none.
