@@ -113,6 +113,22 @@ fn a_shell_goes_on_after_its_server_was_away() {
 }
 
 #[test]
+fn a_stream_of_events_outlives_its_connection_and_ends_when_it_has_seen_enough() {
+    let (dir, mut server) = start("shell-stream");
+    let port = server.address.rsplit(':').next().unwrap().parse().unwrap();
+    let mut shell = Session::start(&server.address);
+    shell.type_line("watch -R -n 2 /");
+    shell.type_line("ls /none");
+    shell.await_watch(&server.address);
+    server.kill();
+    shell.expect("WatchedEvent state:Disconnected type:None path:null zxid: -1");
+    let server = Server::start_on(&dir, port, &[]);
+    shell.expect("WatchedEvent state:SyncConnected type:None path:null zxid: -1");
+    shell.await_watch(&server.address);
+    assert_eq!(shell.end(), Some(1));
+}
+
+#[test]
 fn a_signal_ends_the_session_too() {
     let (_dir, server) = start("shell-signal");
     let mut shell = Session::start(&server.address);
@@ -125,6 +141,11 @@ fn a_signal_ends_the_session_too() {
     assert!(out.ends_with("[]\n"), "{out}");
     let (_, out, _) = run(&["-server", &server.address, "ls", "/"]);
     assert!(!out.contains("here,"), "{out}");
+}
+
+/// A number that is another one each time.
+fn unique_number() -> u128 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |t| t.as_nanos())
 }
 
 /// A shell that is fed line by line.
@@ -174,7 +195,8 @@ impl Session {
         let deadline = Instant::now() + PATIENCE;
         for count in 0.. {
             assert!(Instant::now() < deadline, "the watch tells nothing");
-            let path = format!("/change-{count}");
+            // Nobody else of this test has created it.
+            let path = format!("/change-{}-{count}", unique_number());
             run(&["-server", server, "create", &path]);
             let wanted = format!("NodeCreated {path} ");
             while let Ok(line) = self.lines.recv_timeout(Duration::from_millis(100)) {

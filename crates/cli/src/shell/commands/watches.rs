@@ -1,6 +1,7 @@
 //! Commands about watches that stay: addWatch, removewatches, watch.
 
-use ostler_client::{EventKind, WatchKind, WatchMode};
+use ostler_client::runtime::{Either, race};
+use ostler_client::{EventKind, State, WatchKind, WatchMode};
 
 use super::{number, required};
 use crate::shell::failure::Failure;
@@ -51,11 +52,28 @@ pub(in crate::shell) fn stream(shell: &mut Shell, parsed: &Parsed) -> Result<(),
     let path = required(parsed, 1);
     let count_max: Option<u64> = number(parsed, "n", "a number")?;
     let mode = if parsed.has("R") { WatchMode::PersistentRecursive } else { WatchMode::Persistent };
-    let reply = shell.client(path)?.watch(path, mode);
+    let client = shell.client(path)?;
+    let mut states = client.states();
+    let reply = client.watch(path, mode);
     let mut watch = shell.ask(path, reply)?;
     let mut count = 0;
+    let mut was_connected = true;
     while count_max.is_none_or(|count_max| count < count_max) && !shell.console.is_broken() {
-        let Some(event) = shell.wait(watch.next())? else { break };
+        // An event goes before the state that came after it.
+        let next = async { race(watch.next(), states.next()).await };
+        let event = match shell.wait(next)? {
+            Either::Left(Some(event)) => event,
+            Either::Right(Some(state)) => {
+                if was_connected && state == State::Suspended {
+                    shell.console.complain("Connection lost: what happens now is not seen");
+                } else if !was_connected && state.is_connected() {
+                    shell.console.complain("Connected again");
+                }
+                was_connected = state.is_connected();
+                continue;
+            }
+            Either::Left(None) | Either::Right(None) => break,
+        };
         match event_name(event.kind) {
             Some(name) => {
                 shell.console.line(&format!("{name} {} {}", event.path, event.zxid));
@@ -63,7 +81,7 @@ pub(in crate::shell) fn stream(shell: &mut Shell, parsed: &Parsed) -> Result<(),
                 count += 1;
             }
             None if event.kind == EventKind::SessionLost => {
-                return Err(Failure::new("the session is gone, and the watch with it"));
+                return Err(Failure::new("The session is gone, and the watch with it"));
             }
             None => break,
         }
