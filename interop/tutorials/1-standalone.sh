@@ -61,3 +61,16 @@ grep -q " /zk_test,my_data,\[31,s{'world,'anyone}" dump.txt || fail "the dump la
 run bin/zkSnapShotToolkit.sh "$(ls data/version-2/snapshot.* | head -n 1)" >snapshot.txt
 grep -q "^  /zookeeper$" snapshot.txt || fail "the snapshot lacks /zookeeper"
 run bin/zkCleanup.sh -n 3
+
+# The other way to begin: the sample, in the foreground.
+cp conf/zoo_sample.cfg conf/zoo.cfg
+sed -i "s#^dataDir=.*#dataDir=$PWD/sample#" conf/zoo.cfg
+echo "\$ bin/zkServer.sh start-foreground"
+bin/zkServer.sh start-foreground >foreground.out 2>&1 &
+foreground=$!
+eventually "Mode: standalone" bin/zkServer.sh status
+prints "Created /there" bin/zkCli.sh create /there
+kill -TERM "$foreground"
+wait "$foreground" || fail "it ended with $?: $(tail -n 5 foreground.out)"
+run bin/zkServer.sh version
+run bin/zkServer.sh print-cmd
