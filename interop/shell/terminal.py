@@ -9,11 +9,14 @@ import os
 import pty
 import re
 import select
+import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 import time
+from pathlib import Path
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 SECONDS = 20
@@ -132,7 +135,8 @@ def session(terminal, other):
 def main():
     address, *command = sys.argv[1:]
     shell = [*command, "-server", address]
-    environment = {"TERM": "xterm"}
+    history = Path(tempfile.mkdtemp()) / "history"
+    environment = {"TERM": "xterm", "OSTLER_HISTORY": str(history)}
     os.environ.pop("NO_COLOR", None)
     terminal = Terminal(shell, environment)
     session(terminal, lambda *words: once(command, address, *words))
@@ -140,13 +144,20 @@ def main():
     if code != 0:
         sys.exit(f"terminal: Ctrl-D ended it with {code}")
     print("terminal: Ctrl-D ends the shell")
+    if "create /terminal/child\n" not in history.read_text():
+        sys.exit("terminal: the history is not kept")
     plain = Terminal(shell, environment | {"NO_COLOR": "1"})
     plain.expect(prompt(0), "without colours")
+    plain.type("\x1b[A")
+    plain.expect("deleteall /terminal", "the lines of the session before are there")
+    plain.type("\x03")
+    plain.expect(prompt(0), "the prompt")
     plain.type("ls /nothing-there\r")
     plain.expect("Node does not exist", "a command fails in plain text")
     plain.type("quit\r")
     if plain.end() != 1 or re.search(r"\x1b\[[0-9;]*m", plain.raw):
         sys.exit("terminal: NO_COLOR or the exit code of quit")
+    shutil.rmtree(history.parent)
     print("terminal: done")
 
 

@@ -1,4 +1,4 @@
-//! The `ostler` binary: `serve`, `bench` and `version`.
+//! The `ostler` binary: a server, a shell, and tools around them.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -45,7 +45,9 @@ enum Command {
     /// Talk to servers: one command, a file of commands, or a terminal
     ///
     /// With a command it is run once; without one, commands are read from stdin. `help` lists them.
-    /// Everything is as with zkCli.sh: commands, output, exit codes.
+    /// Everything is as with zkCli.sh: commands, output, exit codes. At a terminal lines are
+    /// completed and kept; `OSTLER_HISTORY` names a file to keep them in, `NO_COLOR` turns colours
+    /// off.
     ///
     /// Exit status: 0, 1 when the last command failed, 2 when the client configuration cannot be
     /// used, 127 when there is no such command.

@@ -172,8 +172,10 @@ impl Teller {
     }
 
     fn once(&self, key: (Slot, String), event: &Event) {
-        // Another watch of the same kind on the path has told it already.
-        if self.lock().left.remove(&key) {
+        let was_left = self.lock().left.remove(&key);
+        // Without the number of a transaction only this tells whether another watch of the same
+        // kind on the path has told it already.
+        if was_left || event.zxid.0 > 0 {
             self.tell(key.0, event);
         }
     }
