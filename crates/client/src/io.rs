@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 
 use crate::hosts::Host;
@@ -43,7 +44,7 @@ type Dialing = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
 enum Link {
     None,
     Dialing(LinkId, Dialing),
-    Up(LinkId, TcpStream),
+    Up(LinkId, OwnedReadHalf, Arc<OwnedWriteHalf>),
 }
 
 struct Driver {
@@ -93,7 +94,12 @@ impl Driver {
             Cause::Dialed(link, Ok(stream)) => {
                 // Requests are small and waited for; failing to say so is no harm.
                 drop(stream.set_nodelay(true));
-                self.link = Link::Up(link, stream);
+                let (reader, writer) = stream.into_split();
+                let writer = Arc::new(writer);
+                let direct = Arc::clone(&writer);
+                let shortcut = move |bytes: &[u8]| direct.try_write(bytes).unwrap_or(0);
+                self.session.set_shortcut(Some(Box::new(shortcut)));
+                self.link = Link::Up(link, reader, writer);
                 self.session.handle(now, Input::Dialed(link));
             }
             Cause::Dialed(link, Err(error)) => {
@@ -109,9 +115,15 @@ impl Driver {
     }
 
     fn closed(&mut self, link: LinkId, why: &str) {
+        self.leave();
+        self.session.handle(self.runtime.now(), Input::Closed(link, why));
+    }
+
+    /// Lets go of the socket, or of making one.
+    fn leave(&mut self) {
+        self.session.set_shortcut(None);
         self.link = Link::None;
         self.out.clear();
-        self.session.handle(self.runtime.now(), Input::Closed(link, why));
     }
 
     /// True when this was all.
@@ -119,15 +131,12 @@ impl Driver {
         for effect in self.session.take_effects() {
             match effect {
                 Effect::Dial(link, host) => {
-                    self.out.clear();
+                    self.leave();
                     let dialing =
                         async move { TcpStream::connect((host.name.as_str(), host.port)).await };
                     self.link = Link::Dialing(link, Box::pin(dialing));
                 }
-                Effect::HangUp(_) => {
-                    self.out.clear();
-                    self.link = Link::None;
-                }
+                Effect::HangUp(_) => self.leave(),
                 Effect::Probe(host) => self.probe(host),
                 Effect::End => return true,
             }
@@ -151,7 +160,7 @@ impl Driver {
     /// Sends until there is nothing to send or the socket is full.
     fn write(&mut self) {
         loop {
-            let Link::Up(link, stream) = &self.link else { return };
+            let Link::Up(link, _, writer) = &self.link else { return };
             let link = *link;
             if self.out.is_empty() {
                 self.session.transmit(self.runtime.now(), link, WRITE_BYTES, &mut self.out);
@@ -159,7 +168,7 @@ impl Driver {
             if self.out.is_empty() {
                 return;
             }
-            match stream.try_write(&self.out) {
+            match writer.try_write(&self.out) {
                 Ok(count) => drop(self.out.drain(..count)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -211,13 +220,13 @@ fn poll_link(
         Link::Dialing(id, dialing) => {
             dialing.as_mut().poll(cx).map(|result| Cause::Dialed(*id, result))
         }
-        Link::Up(id, stream) => {
+        Link::Up(id, reader, writer) => {
             let mut buffer = ReadBuf::new(inbox);
-            if let Poll::Ready(result) = Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
+            if let Poll::Ready(result) = Pin::new(reader).poll_read(cx, &mut buffer) {
                 let count = buffer.filled().len();
                 return Poll::Ready(Cause::Read(*id, result.map(|()| count)));
             }
-            if wants_write && stream.poll_write_ready(cx).is_ready() {
+            if wants_write && writer.as_ref().as_ref().poll_write_ready(cx).is_ready() {
                 return Poll::Ready(Cause::Any);
             }
             Poll::Pending

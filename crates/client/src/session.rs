@@ -155,6 +155,11 @@ impl Session {
         self.shared.wake.notified().await;
     }
 
+    /// Sets the way to the present socket for lone requests; none when there is none.
+    pub(crate) fn set_shortcut(&self, shortcut: Option<shared::Shortcut>) {
+        self.shared.set_shortcut(shortcut);
+    }
+
     pub(crate) fn runtime(&self) -> &Arc<dyn crate::runtime::Runtime> {
         &self.shared.runtime
     }
@@ -162,6 +167,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        self.shared.set_shortcut(None);
         self.shared.core().abandon();
     }
 }

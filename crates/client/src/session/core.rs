@@ -90,6 +90,8 @@ pub(crate) struct Core {
     pub(super) auths_sent: VecDeque<usize>,
     /// Bytes that go before the queue: connect request, credentials, pings.
     pub(super) urgent: Vec<u8>,
+    /// Whether the driver may hold bytes that are not on the socket yet.
+    is_writing: bool,
     /// An incomplete frame.
     pub(super) inbox: Vec<u8>,
     pub(super) last_received: Duration,
@@ -139,6 +141,7 @@ impl Core {
             watches: Watches::default(),
             auths_sent: VecDeque::new(),
             urgent: Vec::new(),
+            is_writing: false,
             inbox: Vec::new(),
             last_received: Duration::ZERO,
             last_sent: Duration::ZERO,
@@ -205,15 +208,39 @@ impl Core {
         limit_bytes: usize,
         out: &mut Vec<u8>,
     ) {
-        if link != self.link || !self.has_bytes() {
-            return;
+        self.is_writing = link == self.link && self.has_bytes();
+        if self.is_writing {
+            self.take_bytes(now, limit_bytes, out);
         }
+    }
+
+    fn take_bytes(&mut self, now: Duration, limit_bytes: usize, out: &mut Vec<u8>) {
         out.append(&mut self.urgent);
         if matches!(self.phase, Phase::Up) {
             self.queue.send(now, out, limit_bytes);
         }
         self.last_sent = now;
         self.proof.sent(now, matches!(self.phase, Phase::Handshake { .. }));
+    }
+
+    /// The bytes of the one request there is, if they may go out right now: nothing else is on its
+    /// way, so they can overtake nothing, and there is no batch to be part of.
+    pub(crate) fn take_lone(&mut self, now: Duration) -> Option<Vec<u8>> {
+        let is_lone = matches!(self.phase, Phase::Up)
+            && !self.is_writing
+            && self.urgent.is_empty()
+            && self.queue.is_lone()
+            && self.settings.request_timeout.is_none();
+        is_lone.then(|| {
+            let mut bytes = Vec::new();
+            self.take_bytes(now, usize::MAX, &mut bytes);
+            bytes
+        })
+    }
+
+    /// What could not be sent of it; it goes before all else.
+    pub(crate) fn put_back(&mut self, rest: &[u8]) {
+        self.urgent.extend_from_slice(rest);
     }
 
     /// When to call [`handle`](Self::handle) with a tick if nothing else happens.

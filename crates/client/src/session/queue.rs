@@ -84,6 +84,11 @@ impl Queue {
         !self.waiting.is_empty()
     }
 
+    /// Whether there is one request and it waits.
+    pub(crate) fn is_lone(&self) -> bool {
+        self.sent.is_empty() && self.waiting.len() == 1
+    }
+
     pub(crate) fn push(&mut self, entry: Entry) {
         self.waiting.push_back(entry);
     }

@@ -4,6 +4,7 @@
 //! the last of those is gone nobody can want anything any more, and the session is closed.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 
@@ -21,9 +22,15 @@ use crate::session::watches::Table;
 /// Starts to drive a session.
 pub(crate) type Launch = Arc<dyn Fn(Session) + Send + Sync>;
 
+/// Puts bytes on the socket without waiting, and says how many.
+pub(crate) type Shortcut = Box<dyn Fn(&[u8]) -> usize + Send>;
+
 /// What callers and the driver share.
 pub(crate) struct Shared {
     core: Mutex<Core>,
+    /// Lets a caller send a lone request itself, which saves waking the driver. Locked only while
+    /// the machine is, or by the driver.
+    shortcut: Mutex<Option<Shortcut>>,
     /// Tells the driver that a caller did something.
     pub(crate) wake: Notify,
     pub(crate) runtime: Arc<dyn Runtime>,
@@ -34,12 +41,34 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(core: Core, runtime: Arc<dyn Runtime>, launch: Launch) -> Self {
         let chroot = core.chroot.clone();
-        Self { core: Mutex::new(core), wake: Notify::new(), runtime, launch, chroot }
+        Self {
+            core: Mutex::new(core),
+            shortcut: Mutex::new(None),
+            wake: Notify::new(),
+            runtime,
+            launch,
+            chroot,
+        }
     }
 
     /// The machine. A panic elsewhere while it was held left it as consistent as any other moment.
     pub(crate) fn core(&self) -> MutexGuard<'_, Core> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets the way to the present socket; none when there is none.
+    pub(crate) fn set_shortcut(&self, shortcut: Option<Shortcut>) {
+        *self.shortcut.lock().unwrap_or_else(PoisonError::into_inner) = shortcut;
+    }
+
+    /// Sends a lone request. False if the driver has to do something.
+    fn send_lone(&self, core: &mut Core, now: Duration) -> bool {
+        let shortcut = self.shortcut.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(shortcut) = &*shortcut else { return false };
+        let Some(bytes) = core.take_lone(now) else { return false };
+        let count = shortcut(&bytes);
+        core.put_back(&bytes[count..]);
+        count == bytes.len()
     }
 }
 
@@ -55,9 +84,15 @@ impl Handle {
         request: &Request<'_>,
         purpose: Purpose,
     ) -> Result<oneshot::Receiver<Answer>> {
-        let now = self.shared.runtime.now();
-        let receiver = self.shared.core().call(now, request, purpose);
-        self.shared.wake.notify_one();
+        let shared = &self.shared;
+        let now = shared.runtime.now();
+        let mut core = shared.core();
+        let receiver = core.call(now, request, purpose);
+        let is_sent = receiver.is_ok() && shared.send_lone(&mut core, now);
+        drop(core);
+        if !is_sent {
+            shared.wake.notify_one();
+        }
         receiver
     }
 

@@ -61,7 +61,7 @@ impl Bench {
     }
 
     /// Goes on to what the machine waits for.
-    fn to_deadline(&mut self) {
+    fn reach_deadline(&mut self) {
         let deadline = self.core.next_deadline().expect("it waits for something");
         self.tick_at(deadline.max(self.now));
     }
@@ -114,7 +114,7 @@ impl Bench {
 
     /// Dials if that is due, and sends the connect request, which is returned.
     fn greet(&mut self) -> ConnectRequest<'static> {
-        self.to_deadline();
+        self.reach_deadline();
         self.dialed();
         self.handle(Input::Dialed(self.link));
         let frames = self.sent();
@@ -241,11 +241,11 @@ fn answers_may_come_in_any_pieces() {
 #[test]
 fn a_quiet_connection_is_pinged_and_a_dead_one_left() {
     let mut bench = Bench::connected();
-    bench.to_deadline();
+    bench.reach_deadline();
     assert_eq!(bench.now, ms(2000));
     assert_eq!(bench.sent_ops(), [(OpCode::Ping, -2)]);
     bench.receive_reply(-2, 0, 0, b"");
-    bench.to_deadline();
+    bench.reach_deadline();
     assert_eq!(bench.now, ms(4000));
     assert_eq!(bench.sent_ops(), [(OpCode::Ping, -2)]);
     // No answer now. The server was last heard at 2000, two thirds of the timeout are 4000.
@@ -259,7 +259,7 @@ fn a_quiet_connection_is_pinged_and_a_dead_one_left() {
 #[test]
 fn a_ping_that_cannot_be_sent_is_not_due_again() {
     let mut bench = Bench::connected();
-    bench.to_deadline();
+    bench.reach_deadline();
     assert!(bench.core.next_deadline().unwrap() > bench.now);
 }
 
@@ -297,7 +297,7 @@ fn servers_are_tried_round_and_round_with_growing_pauses() {
     let mut pauses = Vec::new();
     for _ in 0..8 {
         let before = bench.now;
-        bench.to_deadline();
+        bench.reach_deadline();
         pauses.push(bench.now - before);
         for host in ["one:2181", "two:2181"] {
             assert_eq!(bench.dialed(), host);
@@ -315,10 +315,10 @@ fn servers_are_tried_round_and_round_with_growing_pauses() {
 #[test]
 fn a_dial_or_a_greeting_without_an_answer_is_given_up() {
     let mut bench = Bench::new(settings(), "one,two,three");
-    bench.to_deadline();
+    bench.reach_deadline();
     assert_eq!(bench.dialed(), "one:2181");
     let first = bench.link;
-    bench.to_deadline();
+    bench.reach_deadline();
     assert_eq!(bench.now, ms(10_000));
     assert_eq!(bench.effects()[..1], [Effect::HangUp(first)]);
     bench.handle(Input::Dialed(first));
@@ -326,7 +326,7 @@ fn a_dial_or_a_greeting_without_an_answer_is_given_up() {
     bench.link = LinkId(first.0 + 1);
     bench.handle(Input::Dialed(bench.link));
     assert_eq!(bench.sent().len(), 1);
-    bench.to_deadline();
+    bench.reach_deadline();
     assert_eq!(bench.effects()[..1], [Effect::HangUp(LinkId(first.0 + 1))]);
 }
 
@@ -466,21 +466,21 @@ fn a_read_only_server_is_left_for_a_better_one() {
     bench.accept(true);
     assert_eq!(bench.core.state, State::ConnectedReadOnly);
     let two = Host { name: "two".to_owned(), port: 2181 };
-    bench.to_deadline();
+    bench.reach_deadline();
     assert_eq!(bench.now, ms(100));
     assert_eq!(bench.effects(), [Effect::Probe(two.clone())]);
     bench.handle(Input::Probed(two.clone(), false));
     assert_eq!(bench.core.state, State::ConnectedReadOnly);
     // The one it is connected to need not be asked.
-    bench.to_deadline();
+    bench.reach_deadline();
     assert_eq!((bench.now, bench.effects()), (ms(300), Vec::new()));
-    bench.to_deadline();
+    bench.reach_deadline();
     assert_eq!((bench.now, bench.effects()), (ms(700), vec![Effect::Probe(two.clone())]));
     let link = bench.link;
     bench.handle(Input::Probed(two, true));
     assert_eq!(bench.effects(), [Effect::HangUp(link)]);
     // A server with a quorum knows nothing of that session.
-    bench.to_deadline();
+    bench.reach_deadline();
     assert_eq!(bench.dialed(), "two:2181");
     bench.handle(Input::Dialed(bench.link));
     let frames = bench.sent();
@@ -519,7 +519,7 @@ fn closing_waits_for_a_server_but_not_long() {
     let mut bench = Bench::connected();
     bench.cut();
     let mut closed = bench.core.close(bench.now).unwrap();
-    bench.to_deadline();
+    bench.reach_deadline();
     bench.dialed();
     bench.handle(Input::DialFailed(bench.link, "refused"));
     assert_eq!(closed.try_recv(), Ok(()));
@@ -534,11 +534,11 @@ fn callers_stop_to_wait_in_their_order() {
     bench.sent();
     bench.tick_at(ms(300));
     let mut second = bench.get();
-    bench.to_deadline();
+    bench.reach_deadline();
     assert_eq!(bench.now, ms(1000));
     assert_eq!(answer(&mut first), Some(Err(Error::RequestTimeout)));
     assert_eq!(answer(&mut second), None);
-    bench.to_deadline();
+    bench.reach_deadline();
     assert_eq!(bench.now, ms(1300));
     assert_eq!(answer(&mut second), Some(Err(Error::RequestTimeout)));
     assert!(bench.sent_ops().is_empty(), "what nobody waits for is not sent");
