@@ -4,6 +4,7 @@
 //! in `interop/clientspeed` do, which compares them.
 
 use std::collections::VecDeque;
+use std::io::Write as _;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
@@ -11,6 +12,11 @@ use ostler_client::{Client, CreateOptions, Error, Reply, Stat};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    // In a task, as in a service: the thread that waits for the runtime is not one of its own.
+    tokio::spawn(measure()).await?
+}
+
+async fn measure() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [servers, op, window, bytes, warm_up, count] = &arguments[..] else {
         bail!("usage: speed servers get|set window bytes warm-up operations");
@@ -29,7 +35,7 @@ async fn main() -> anyhow::Result<()> {
     run(&client, is_get, window, &data, count).await?;
     let seconds = start.elapsed().as_secs_f64();
     let cpu_us = (self::cpu_s()? - cpu_s) * 1e6 / f64::from(count);
-    println!("{:.0} {cpu_us:.2}", f64::from(count) / seconds);
+    writeln!(std::io::stdout(), "{:.0} {cpu_us:.2}", f64::from(count) / seconds)?;
     client.close().await?;
     Ok(())
 }

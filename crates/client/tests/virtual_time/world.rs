@@ -159,7 +159,7 @@ impl World {
 
     /// Cuts the newest connection of a client, if it has one.
     pub(crate) fn cut(&mut self, client: usize) {
-        let last = self.latest.keys().filter(|(of, _)| *of == client).next_back();
+        let last = self.latest.keys().rfind(|(of, _)| *of == client);
         if let Some((_, link)) = last.copied() {
             self.post(client, link, Packet::Cut);
         }
@@ -231,7 +231,7 @@ impl World {
                     Effect::Probe(_) | Effect::End => {}
                 }
             }
-            let link = self.latest.keys().filter(|(of, _)| *of == client).next_back();
+            let link = self.latest.keys().rfind(|(of, _)| *of == client);
             let Some((_, link)) = link.copied() else { continue };
             let mut bytes = Vec::new();
             self.sessions[client].transmit(now, link, 64 * 1024, &mut bytes);
