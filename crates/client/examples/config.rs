@@ -9,6 +9,8 @@
 //! `watch` prints all settings, then `--` and every change, over broken connections and lost
 //! sessions; it ends with Ctrl-C. `--changes N` before the servers ends it after so many changes.
 
+#![allow(clippy::print_stdout)]
+
 use anyhow::{Context as _, Result, bail};
 use ostler_client::recipes::{CacheEvent, CacheOptions, Node, TreeCache};
 use ostler_client::{Client, CreateOptions, Error};

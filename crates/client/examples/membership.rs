@@ -9,6 +9,8 @@
 //! `join` (the last word, the member's data, may be left out) and `watch` print who comes and goes
 //! until Ctrl-C.
 
+#![allow(clippy::print_stdout)]
+
 use anyhow::{Context as _, Result, bail};
 use ostler_client::Client;
 use ostler_client::recipes::{Group, GroupEvent};

@@ -14,6 +14,8 @@
 //! Options before the servers: `--priority N` (a queue by priority), `--delay SECONDS` (items can
 //! be taken after so long), `--locking` (with `--priority N` as its priority).
 
+#![allow(clippy::print_stdout)]
+
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};

@@ -12,6 +12,8 @@
 //! servers choose another strategy than taking turns. Without a number it follows the service and
 //! prints its instances whenever they change.
 
+#![allow(clippy::print_stdout)]
+
 use anyhow::{Context as _, Result, bail};
 use ostler_client::Client;
 use ostler_client::recipes::{Discovery, ServiceInstance, Strategy};

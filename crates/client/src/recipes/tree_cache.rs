@@ -1,15 +1,7 @@
 //! A copy of a subtree that follows the servers' one, over one persistent recursive watch.
 //!
-//! The tree is read once, many nodes at a time, and from then on each change is read as the watch
-//! tells it. What the cache shows is a little older than what the servers have, and never goes
-//! back: see the zxid rule in the module `view`.
-//!
-//! **When the link breaks** the cache keeps what it has, tells [`CacheEvent::Stale`], and reads
-//! the tree again when it is connected; the differences come as events, then
-//! [`CacheEvent::Current`]. **When the session is lost** it opens another one (see
-//! [`Sessions`](super::sessions::Sessions)), and goes on the same way.
-//!
-//! Needs a server that knows recursive watches: Ostler, or ZooKeeper 3.6 and later.
+//! Here is what users see of it. [`view`] is the tree as a value and knows the zxid rule, [`follow`]
+//! is the task that feeds it.
 
 mod follow;
 mod view;
@@ -170,11 +162,23 @@ impl Tree {
 
 /// A copy of a subtree that follows the servers' one. Dropping it ends that.
 ///
-/// See the [module](self) for what it promises.
+/// The tree is read once, many nodes at a time, and from then on each change is read as one
+/// persistent recursive watch tells it. What the cache shows is a little older than what the
+/// servers have, and never goes back: an event that is not newer than the cached node changes
+/// nothing, by the zxids of both.
+///
+/// **When the link breaks** the cache keeps what it has, tells [`CacheEvent::Stale`], and reads
+/// the tree again when it is connected; the differences come as events, then
+/// [`CacheEvent::Current`]. **When the session is lost** it goes on the same way with another one;
+/// see [`Sessions`]. So it may miss that a node has come and gone, but not what is there.
+///
+/// A node that the client may not read counts as missing, with all that is below it.
+///
+/// Needs servers that know recursive watches: Ostler, or ZooKeeper 3.6 and later.
 ///
 /// ```no_run
 /// # async fn example(client: &ostler_client::Client) -> ostler_client::Result<()> {
-/// use ostler_client::recipes::tree_cache::{CacheOptions, TreeCache};
+/// use ostler_client::recipes::{CacheOptions, TreeCache};
 ///
 /// let cache = TreeCache::new(client, "/config", &CacheOptions::new());
 /// cache.ready().await?;
