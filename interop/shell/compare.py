@@ -41,6 +41,7 @@ class Section:
         self.words, self.rows = title.split(), []
         self.once = self.words == ["once"]
         self.whole = "whole" in self.words
+        self.chroot = "/below" if "below" in self.words else ""
         self.name = self.words[-1]
 
 
@@ -166,8 +167,8 @@ def compare_session(section, apache, ours, tally):
         lines.append(row.line)
         if not section.whole:
             lines += MARK_LINES
-    theirs = run(*apache, lines)
-    mine = run(*ours, lines)
+    theirs, mine = (run(command, [*arguments[:-1], arguments[-1] + section.chroot], lines)
+                    for command, arguments in (apache, ours))
     name = section.name
     if section.whole:
         reasons = [row.reason for row in section.rows if row.reason]

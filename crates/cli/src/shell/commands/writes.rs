@@ -102,7 +102,12 @@ pub(in crate::shell) fn delete(shell: &mut Shell, parsed: &Parsed) -> Result<(),
     }
     let path = required(parsed, 1);
     let version = version(parsed)?;
-    let reply = shell.client(path)?.delete(path, version);
+    let client = shell.client(path)?;
+    if path == "/" {
+        // Java: ZooKeeper.delete. The root cannot be deleted, not even where it is a chroot.
+        return Err(Failure::refused(&Error::BadArguments, path));
+    }
+    let reply = client.delete(path, version);
     shell.ask(path, reply)
 }
 
