@@ -53,3 +53,25 @@ pub(crate) fn ar(files: &[&Path], to: &Path, time_s: u64) -> anyhow::Result<()> 
     fs::write(to, out)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_begin_at_even_offsets() {
+        let dir = std::env::temp_dir().join(format!("ostler-ar-{}", std::process::id()));
+        fs::create_dir_all(&dir).expect("a directory");
+        let (odd, even, to) = (dir.join("odd"), dir.join("even"), dir.join("a"));
+        fs::write(&odd, "abc").expect("a file");
+        fs::write(&even, "de").expect("a file");
+        ar(&[&odd, &even], &to, 7).expect("an archive");
+        let written = fs::read_to_string(&to).expect("it is text");
+        fs::remove_dir_all(&dir).expect("the directory is ours");
+        let head = |name: &str, size: usize| {
+            format!("{name:<16}7           0     0     100644  {size:<10}`\n")
+        };
+        let expected = format!("!<arch>\n{}abc\n{}de", head("odd", 3), head("even", 2));
+        assert_eq!(written, expected);
+    }
+}
