@@ -20,7 +20,8 @@ async fn latch_round(actor: &Actor, client: Client) -> Result<bool> {
     for _ in 0..=actor.below(3) {
         let fencing = latch.lead().await?;
         let holding = actor.holds(&client, LATCH, fencing);
-        race(latch.deposed(), actor.pause(0, 500)).await;
+        let longest_ms = if actor.one_in(8) { 10_000 } else { 500 };
+        race(latch.deposed(), actor.pause(0, longest_ms)).await;
         drop(holding);
         is_done = latch.is_leader();
         if let Leadership::Over(error) = latch.leadership() {
@@ -47,7 +48,7 @@ pub(crate) async fn election(actor: Actor) {
             let actor = actor.clone();
             async move {
                 let holding = actor.holds(&client, ELECTION, term.fencing);
-                actor.pause(0, 600).await;
+                actor.pause(0, if actor.one_in(8) { 10_000 } else { 500 }).await;
                 drop(holding);
             }
         });

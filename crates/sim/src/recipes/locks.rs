@@ -33,9 +33,7 @@ async fn mutex_round(actor: &Actor, client: Client) -> Result<bool> {
     let work = async {
         actor.pause(0, 200).await;
         let result = count(&client, &guard).await;
-        if actor.one_in(4) {
-            actor.pause(0, 3_000).await;
-        }
+        linger(actor).await;
         result
     };
     let outcome = if actor.plant == Some(Plant::LossIgnored) {
@@ -95,6 +93,15 @@ pub(crate) fn value_of(data: &[u8]) -> i64 {
     words.and_then(|(_, value)| value.parse().ok()).expect("two numbers are in the register")
 }
 
+/// Holds it a little longer; now and then so long that the session may be over before.
+async fn linger(actor: &Actor) {
+    match actor.below(12) {
+        0 => actor.pause(0, 10_000).await,
+        1..4 => actor.pause(0, 2_000).await,
+        _ => actor.pause(0, 300).await,
+    }
+}
+
 async fn give_back(actor: &Actor, guard: Guard) -> Result<()> {
     if actor.one_in(3) {
         drop(guard);
@@ -131,7 +138,7 @@ async fn rw_lock_round(actor: &Actor, client: Client) -> Result<bool> {
     };
     let Some(guard) = guard else { return Ok(false) };
     let holding = actor.holds_part(&client, TABLE, guard.fencing(), (weight, ALL));
-    let outcome = race(actor.pause(0, 400), guard.lost()).await;
+    let outcome = race(linger(actor), guard.lost()).await;
     drop(holding);
     if outcome == Either::Right(()) {
         return Ok(false);
