@@ -476,9 +476,8 @@ fn end_session(server: &Server, client: &Client) {
     loop {
         let thief = RawClient::resume(&*server.address, &request);
         // The client may have taken its session back before it is closed.
-        match thief.map(|thief| thief.map(RawClient::close_session)) {
-            Ok(None | Some(Ok(_))) => return,
-            Ok(Some(Err(_))) | Err(_) => {}
+        if let Ok(None | Some(Ok(_))) = thief.map(|thief| thief.map(RawClient::close_session)) {
+            return;
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A copy of a subtree that follows the servers' one, over one persistent recursive watch.
 //!
-//! Here is what users see of it. [`view`] is the tree as a value and knows the zxid rule, [`follow`]
-//! is the task that feeds it.
+//! Here is what users see of it. [`view`] is the tree as a value and knows the zxid rule,
+//! [`follow`] is the task that feeds it.
 
 mod follow;
 mod view;

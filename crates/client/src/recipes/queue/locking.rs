@@ -22,10 +22,10 @@ use crate::{Client, CreateOptions, Error, Result};
 /// an ephemeral znode of the same name below `<path>/taken`. Items of smaller priority numbers come
 /// first, those of the same number in the order in which they were put.
 ///
-/// **Each item is worked on at least once**: when the session of the one that has it is lost before
-/// [`Item::complete`], another one gets it. Two may work on the same one when the first does not
-/// stop at [`Item::lost`]; a store that compares [`Item::fencing`] tokens keeps the first one's late
-/// writes out.
+/// **Each item is worked on at least once**: when the session of the one that has it is lost
+/// before [`Item::complete`], another one gets it. Two may work on the same one when the first
+/// does not stop at [`Item::lost`]; a store that compares [`Item::fencing`] tokens keeps the first
+/// one's late writes out.
 ///
 /// ```no_run
 /// # async fn example(client: &ostler_client::Client) -> ostler_client::Result<()> {

@@ -1,4 +1,5 @@
-//! The task behind a cache: sends the reads that [`View`](super::view::View) wants, and tells it what comes back.
+//! The task behind a cache: sends the reads that [`View`](super::view::View) wants, and tells it
+//! what comes back.
 
 use std::collections::VecDeque;
 use std::future::Future;
