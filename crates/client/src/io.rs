@@ -53,7 +53,7 @@ struct Driver {
     link: Link,
     probed: mpsc::UnboundedSender<(Host, bool)>,
     probes: mpsc::UnboundedReceiver<(Host, bool)>,
-    /// The deadline that is waited for, and the wait.
+    /// A moment that is waited for, no later than the session's deadline, and the wait.
     timer: Option<(Duration, Sleep)>,
     /// Where the socket is read to.
     inbox: Vec<u8>,
@@ -179,9 +179,9 @@ impl Driver {
 
     /// Waits for a reason for another turn.
     async fn wait(&mut self) -> Cause {
-        let deadline = self.session.next_deadline();
-        match (deadline, &self.timer) {
-            (Some(deadline), Some((set, _))) if *set == deadline => {}
+        match (self.session.next_deadline(), &self.timer) {
+            // One that comes too early does no harm, and deadlines move on with every answer.
+            (Some(deadline), Some((set, _))) if *set <= deadline => {}
             (Some(deadline), _) => {
                 let time = deadline.saturating_sub(self.runtime.now());
                 self.timer = Some((deadline, self.runtime.sleep(time)));
