@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use client_common::{Proxy, connect, patiently, run, start};
+use common::ensemble::Ensemble;
 use common::{Server, TestDir};
 use ostler_cli::raw_client::{RawClient, SessionRequest};
 use ostler_client::recipes::{
@@ -166,7 +167,7 @@ fn a_locked_item_goes_on_when_its_taker_dies() {
         let next = tokio::spawn(async move { other.take().await });
         // Two lists, and the lock that may be lost.
         watches(&server, 3).await;
-        end_session(&server, &one);
+        end_session(&server.address, &one);
         let next = next.await.unwrap().unwrap();
         assert_eq!(next.data(), b"0");
         assert!(next.fencing() > first.fencing());
@@ -197,7 +198,7 @@ fn no_locked_item_is_lost_when_takers_die() {
                     let Some(item) = queue.take_within(A_MOMENT).await.unwrap() else { break };
                     // Every fifth item finds a taker that dies with it.
                     if (turn + worker) % 5 == 0 {
-                        end_session(&server, &client);
+                        end_session(&server.address, &client);
                         let next = connect(&server).await;
                         assert_eq!(item.complete().await, Err(Error::SessionExpired));
                         client = next;
@@ -239,7 +240,7 @@ fn a_tree_cache_follows_over_kills_and_sessions() {
                 server = Server::start_on(&dir, port, &[]);
             } else {
                 tokio::task::yield_now().await;
-                end_session(&server, &sessions.client());
+                end_session(&server.address, &sessions.client());
             }
             changes.await.unwrap();
             same(&writer, &cache, &mut copy).await;
@@ -250,6 +251,34 @@ fn a_tree_cache_follows_over_kills_and_sessions() {
         assert!(cache.is_empty() && copy.nodes.is_empty());
         drop(cache);
         while copy.take().await.is_some() {}
+    });
+}
+
+#[test]
+fn a_tree_cache_follows_over_changes_of_leaders() {
+    let mut ensemble = Ensemble::new("tree-cache-leaders", 3);
+    ensemble.start_all();
+    ensemble.wait_all_serving();
+    run(async {
+        let servers = ensemble.addresses().join(",");
+        let patient = || Client::builder().session_timeout(Duration::from_secs(30));
+        let (writer, reader) = (start(patient(), &servers).await, start(patient(), &servers).await);
+        let sessions = Sessions::new(&reader);
+        let cache = TreeCache::new(&sessions, "/tree", &CacheOptions::new());
+        let mut copy = Copy::of(cache.events());
+        cache.ready().await.unwrap();
+        for round in 0..3 {
+            let changes = tokio::spawn(change(writer.clone(), 7 + round, 60));
+            let leader = ensemble.leader();
+            ensemble.kill(leader);
+            changes.await.unwrap();
+            ensemble.start(leader);
+            ensemble.wait_serving(leader);
+            // A new session, perhaps with a server that is behind the one before.
+            let follower = (ensemble.leader() + 1) % 3;
+            end_session(&ensemble.address(follower), &sessions.client());
+            same(&writer, &cache, &mut copy).await;
+        }
     });
 }
 
@@ -337,7 +366,7 @@ fn a_persistent_node_comes_back() {
         let second = node.placed_again(first.czxid).await.unwrap();
         node.set("2").await.unwrap();
         assert_eq!(other.get("/a/b/node").await.unwrap().0, b"2");
-        end_session(&server, &client);
+        end_session(&server.address, &client);
         let third = node.placed_again(second.czxid).await.unwrap();
         assert_ne!(third.ephemeral_owner, second.ephemeral_owner);
         assert_eq!(other.get("/a/b/node").await.unwrap().0, b"2");
@@ -348,7 +377,7 @@ fn a_persistent_node_comes_back() {
         let node = PersistentNode::new(&sessions, "/a/b/node", "3", CreateOptions::ephemeral());
         let node = node.unwrap();
         let theirs = node.placed().await.unwrap();
-        end_session(&server, &other);
+        end_session(&server.address, &other);
         let own = node.placed_again(theirs.czxid).await.unwrap();
         let session = sessions.client().session().map(|(id, _)| id);
         assert_eq!(Some(own.ephemeral_owner), session);
@@ -378,7 +407,7 @@ fn a_group_sees_its_members_come_and_go() {
         assert_eq!(group.members().into_keys().collect::<Vec<_>>(), ["first", "second"]);
         second.set("3").await.unwrap();
         assert_eq!(group_event(&mut events).await, "second has 3");
-        end_session(&server, &two);
+        end_session(&server.address, &two);
         assert_eq!(group_event(&mut events).await, "second leaves");
         assert_eq!(group_event(&mut events).await, "second joins with 3");
         second.leave().await.unwrap();
@@ -413,7 +442,7 @@ fn discovery_finds_what_is_registered() {
         until(&web, changed).await;
         // The dead session's instance goes and comes back with another session.
         let before = one.exists("/s/web/w2").await.unwrap().unwrap();
-        end_session(&server, &two);
+        end_session(&server.address, &two);
         patiently("it is registered again", async {
             while one.exists("/s/web/w2").await.unwrap().is_none_or(|s| s.czxid == before.czxid) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -469,12 +498,12 @@ fn with_server<F: Future<Output = ()>>(name: &str, test: impl FnOnce(Arc<Server>
 }
 
 /// Ends a client's session behind its back.
-fn end_session(server: &Server, client: &Client) {
+fn end_session(address: &str, client: &Client) {
     let (session, password) = client.session().expect("it is connected");
     let request =
         SessionRequest { timeout_ms: 30_000, session, password, last_zxid: Zxid::default() };
     loop {
-        let thief = RawClient::resume(&*server.address, &request);
+        let thief = RawClient::resume(address, &request);
         // The client may have taken its session back before it is closed.
         if let Ok(None | Some(Ok(_))) = thief.map(|thief| thief.map(RawClient::close_session)) {
             return;

@@ -45,14 +45,21 @@ async fn main() -> Result<()> {
 
 async fn set(client: &Client, path: &str, name: &str, value: &str) -> Result<()> {
     let setting = format!("{path}/{name}");
-    for path in [path, &setting] {
-        match client.create(path, "", &CreateOptions::persistent()).await {
-            Ok(_) | Err(Error::NodeExists) => {}
-            Err(error) => return Err(error).context(path.to_owned()),
+    let persistent = CreateOptions::persistent();
+    loop {
+        match client.set(&setting, value, None).await {
+            Ok(_) => return Ok(()),
+            Err(Error::NoNode) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let above = client.create(path, "", &persistent);
+        let created = client.create(&setting, value, &persistent).await;
+        match (above.await, created) {
+            (_, Ok(_)) => return Ok(()),
+            (Ok(_) | Err(Error::NodeExists), Err(Error::NodeExists)) => {}
+            (Err(error), _) | (_, Err(error)) => return Err(error).context(setting),
         }
     }
-    client.set(&setting, value, None).await?;
-    Ok(())
 }
 
 async fn watch(client: &Client, path: &str, changes_max: u64) -> Result<()> {

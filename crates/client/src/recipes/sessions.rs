@@ -14,6 +14,21 @@ use crate::{Client, Error, Result, State};
 ///
 /// Recipes take a `&Client` or a `&Sessions`: a client given to two recipes leads to two sessions
 /// once the first is lost, a shared `Sessions` to one.
+///
+/// ```no_run
+/// # async fn example(client: &ostler_client::Client) -> ostler_client::Result<()> {
+/// use ostler_client::recipes::{Discovery, Group, NodeCache, Sessions};
+///
+/// let sessions = Sessions::new(client);
+/// let config = NodeCache::new(&sessions, "/config");
+/// let workers = Group::new(&sessions, "/workers");
+/// let services = Discovery::new(&sessions, "/services");
+/// // For calls of one's own: the client of the present session.
+/// let (data, _) = sessions.live().await?.get("/elsewhere").await?;
+/// # drop((config, workers, services, data));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Sessions {
     shared: Arc<Shared>,

@@ -32,6 +32,24 @@ impl Default for DownPolicy {
 /// [`Discovery::provider`](super::Discovery::provider). Dropping it ends that.
 ///
 /// While the link is broken it chooses among those that were there last.
+///
+/// ```no_run
+/// # async fn call(instance: &ostler_client::recipes::ServiceInstance) -> bool { true }
+/// # async fn example(client: &ostler_client::Client) -> ostler_client::Result<()> {
+/// use ostler_client::recipes::{Discovery, Strategy};
+///
+/// let web = Discovery::new(client, "/services").provider("web", Strategy::random());
+/// web.ready().await?;
+/// while let Some(instance) = web.choose() {
+///     if call(&instance).await {
+///         break;
+///     }
+///     // After two of these it is not chosen for a while.
+///     web.note_error(&instance);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct ServiceProvider {
     cache: TreeCache,
     path: String,
