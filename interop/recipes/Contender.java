@@ -16,7 +16,6 @@ import org.apache.curator.framework.recipes.leader.LeaderLatch;
 import org.apache.curator.framework.recipes.leader.LeaderSelector;
 import org.apache.curator.framework.recipes.leader.LeaderSelectorListenerAdapter;
 import org.apache.curator.framework.recipes.locks.InterProcessLock;
-import org.apache.curator.framework.recipes.locks.InterProcessMultiLock;
 import org.apache.curator.framework.recipes.locks.InterProcessMutex;
 import org.apache.curator.framework.recipes.locks.InterProcessReadWriteLock;
 import org.apache.curator.framework.recipes.locks.InterProcessSemaphoreV2;
@@ -64,9 +63,6 @@ public final class Contender {
     private void round() throws Exception {
         switch (kind) {
             case "mutex" -> holding(new InterProcessMutex(client, path), this::exclusive);
-            case "multi" -> holding(
-                    new InterProcessMultiLock(client, java.util.List.of(path + "-a", path + "-b")),
-                    this::exclusive);
             case "write" -> holding(
                     new InterProcessReadWriteLock(client, path).writeLock(), this::exclusive);
             case "read" -> holding(

@@ -11,7 +11,6 @@ import threading
 import time
 
 from kazoo.client import KazooClient
-from kazoo.exceptions import NoNodeError
 from kazoo.recipe.lock import ReadLock, WriteLock
 
 ADDRESS, KIND, PATH, ROUNDS, DIR = sys.argv[1:6]
@@ -96,10 +95,11 @@ def counter(**form):
 
 
 def double_barrier(members):
-    barrier = zk.DoubleBarrier(PATH, members)
+    global rounds
+    rounds += 1
+    barrier = zk.DoubleBarrier(f"{PATH}/{rounds}", members)
     barrier.enter()
-    exclusive_free = threading.Event()
-    exclusive_free.wait(random.randrange(10) / 1000)
+    pause()
     barrier.leave()
 
 
@@ -110,6 +110,7 @@ BESIDE = {
     "read": ["__WRIT__"],
 }
 
+rounds = 0
 zk = KazooClient(hosts=ADDRESS, timeout=10)
 zk.start()
 os.makedirs(f"{DIR}/shared", exist_ok=True)

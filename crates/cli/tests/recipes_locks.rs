@@ -180,7 +180,7 @@ fn a_dropped_future_leaves_nothing_behind_at_whatever_point() {
 #[test]
 fn a_creation_whose_answer_is_lost_is_found_again() {
     with_server("mutex-unanswered", |server| async move {
-        let proxy = Proxy::start(&server.address);
+        let proxy = Proxy::start(&server.0.address);
         let (one, two) = (connected(&proxy.address).await, server.client().await);
         let other = Mutex::new(&two, "/lock");
         drop(other.acquire().await.unwrap());
@@ -201,7 +201,7 @@ fn a_creation_whose_answer_is_lost_is_found_again() {
 #[test]
 fn a_dropped_future_whose_answer_is_lost_leaves_nothing_behind() {
     with_server("mutex-unanswered-dropped", |server| async move {
-        let proxy = Proxy::start(&server.address);
+        let proxy = Proxy::start(&server.0.address);
         let (one, two) = (connected(&proxy.address).await, server.client().await);
         Barrier::new(&two, "/lock").set().await.unwrap();
         proxy.swallow(true);
@@ -218,7 +218,7 @@ fn a_dropped_future_whose_answer_is_lost_leaves_nothing_behind() {
 #[test]
 fn a_holder_that_is_cut_off_knows_before_the_next_one_holds() {
     with_server("mutex-cut-off", |server| async move {
-        let proxy = Proxy::start(&server.address);
+        let proxy = Proxy::start(&server.0.address);
         let one = Client::builder().session_timeout(Duration::from_secs(4));
         let one = one.connect(&proxy.address).await.unwrap();
         let two = server.client().await;
@@ -244,7 +244,7 @@ fn a_holder_that_is_cut_off_knows_before_the_next_one_holds() {
 #[test]
 fn a_short_interruption_loses_no_lock() {
     with_server("mutex-interrupted", |server| async move {
-        let proxy = Proxy::start(&server.address);
+        let proxy = Proxy::start(&server.0.address);
         let one = connected(&proxy.address).await;
         let held = Mutex::new(&one, "/lock").acquire().await.unwrap();
         let lost = tokio::spawn(held.lost());
@@ -485,7 +485,7 @@ fn a_latch_has_one_leader_after_the_other() {
 #[test]
 fn a_latch_leads_again_after_an_interruption() {
     with_server("latch-interrupted", |server| async move {
-        let proxy = Proxy::start(&server.address);
+        let proxy = Proxy::start(&server.0.address);
         let client = connected(&proxy.address).await;
         let mut latch = LeaderLatch::join(&client, "/leaders", "host");
         let token = latch.lead().await.unwrap();
@@ -697,7 +697,7 @@ fn a_counter_loses_nothing() {
 #[test]
 fn an_unanswered_addition_is_made_once_or_said_to_be_unknown() {
     with_server("counter-unanswered", |server| async move {
-        let proxy = Proxy::start(&server.address);
+        let proxy = Proxy::start(&server.0.address);
         let (one, two) = (connected(&proxy.address).await, server.client().await);
         let (mine, theirs) = (Counter::new(&one, "/counter"), Counter::new(&two, "/counter"));
         theirs.set(10).await.unwrap();
@@ -728,7 +728,7 @@ fn an_unanswered_addition_is_made_once_or_said_to_be_unknown() {
 #[test]
 fn an_exact_counter_knows_of_each_addition() {
     with_server("counter-exact", |server| async move {
-        let proxy = Proxy::start(&server.address);
+        let proxy = Proxy::start(&server.0.address);
         let (one, two) = (connected(&proxy.address).await, server.client().await);
         let exact = Counter::new(&one, "/counters/exact").exact();
         let plain = Counter::new(&two, "/counters/exact");
@@ -792,15 +792,12 @@ fn everybody_sees_a_shared_value_change() {
 }
 
 /// A server and what tests ask of it.
-struct TestServer {
-    server: Server,
-    address: String,
-}
+struct TestServer(Server);
 
 impl TestServer {
     /// A client with a session of its own.
     async fn client(&self) -> Client {
-        connected(&self.address).await
+        connected(&self.0.address).await
     }
 
     /// Ends a client's session behind its back.
@@ -809,7 +806,7 @@ impl TestServer {
         let last_zxid = Zxid::default();
         let request = SessionRequest { timeout_ms: 20_000, session, password, last_zxid };
         // The client comes back when its session is taken over, and may be faster.
-        while let Some(session) = RawClient::resume(&*self.address, &request).unwrap() {
+        while let Some(session) = RawClient::resume(&*self.0.address, &request).unwrap() {
             if session.close_session().is_ok() {
                 return;
             }
@@ -820,9 +817,7 @@ impl TestServer {
 /// Runs a test against a server of its own, and not for ever.
 fn with_server<F: Future<Output = ()>>(name: &str, test: impl FnOnce(Arc<TestServer>) -> F) {
     let dir = TestDir::new(name);
-    let server = Server::start(&dir, &[]);
-    let address = server.address.clone();
-    let server = Arc::new(TestServer { server, address });
+    let server = Arc::new(TestServer(Server::start(&dir, &[])));
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(2).enable_all().build().expect("threads can be started");
     runtime.block_on(async {
