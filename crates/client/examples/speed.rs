@@ -1,7 +1,7 @@
 //! How fast the client itself is: `speed servers get|set window bytes warm-up operations`.
 //!
-//! Prints operations a second and microseconds of CPU an operation, as the programs for other clients
-//! in `interop/clientspeed` do, which compares them.
+//! Prints operations a second and microseconds of CPU an operation, as the programs for other
+//! clients in `interop/clientspeed` do, which compares them.
 
 use std::collections::VecDeque;
 use std::io::Write as _;

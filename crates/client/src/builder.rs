@@ -100,8 +100,8 @@ impl Builder {
         self
     }
 
-    /// How long an operation may take, the time without a connection included, before it is answered
-    /// [`Error::RequestTimeout`]. `None`, the default, is as long as it takes.
+    /// How long an operation may take, the time without a connection included, before it is
+    /// answered [`Error::RequestTimeout`]. `None`, the default, is as long as it takes.
     pub fn request_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.settings.request_timeout = timeout.into();
         self
@@ -140,8 +140,8 @@ impl Builder {
         self
     }
 
-    /// The longest answer, in bytes, that is taken from a server (`jute.maxbuffer` of Java's client,
-    /// but larger: 16 MiB if not set).
+    /// The longest answer, in bytes, that is taken from a server (`jute.maxbuffer` of Java's
+    /// client, but larger: 16 MiB if not set).
     pub fn frame_max(mut self, bytes: usize) -> Self {
         self.settings.frame_max = bytes;
         self
@@ -158,9 +158,9 @@ impl Builder {
     ///
     /// # Errors
     /// [`Error::Unreachable`] if there is none within the
-    /// [`connect_timeout`](Self::connect_timeout), [`Error::SessionExpired`] if the one to resume is
-    /// gone, [`Error::AuthFailed`], [`Error::BadConnectString`], [`Error::BadPath`] for the chroot,
-    /// [`Error::NoRuntime`].
+    /// [`connect_timeout`](Self::connect_timeout), [`Error::SessionExpired`] if the one to resume
+    /// is gone, [`Error::AuthFailed`], [`Error::BadConnectString`], [`Error::BadPath`] for the
+    /// chroot, [`Error::NoRuntime`].
     pub async fn connect(self, connect_string: &str) -> Result<Client> {
         let client = self.start(connect_string)?;
         client.connected().await?;

@@ -24,11 +24,12 @@ mod watching;
 /// A session with an ensemble.
 ///
 /// Clones share the session. Every operation is queued when its method is called and reaches the
-/// server in that order; what the method returns is a [`Reply`] to be awaited whenever it suits. When
-/// the last clone, and the last watch, is dropped, the session is closed in the background.
+/// server in that order; what the method returns is a [`Reply`] to be awaited whenever it suits.
+/// When the last clone, and the last watch, is dropped, the session is closed in the background.
 ///
 /// A lost connection is found again by the client. What was on its way then is answered
-/// [`ConnectionLoss`](crate::Error::ConnectionLoss); what was not yet sent waits. Watches are put back.
+/// [`ConnectionLoss`](crate::Error::ConnectionLoss); what was not yet sent waits. Watches are put
+/// back.
 ///
 /// ```no_run
 /// # async fn example() -> ostler_client::Result<()> {
@@ -85,6 +86,17 @@ impl Client {
     }
 
     /// Id and password of the session, once there is one: what [`Builder::resume`] needs.
+    ///
+    /// ```no_run
+    /// # async fn example(client: ostler_client::Client) -> ostler_client::Result<()> {
+    /// use ostler_client::Client;
+    ///
+    /// if let Some((id, password)) = client.session() {
+    ///     let heir = Client::builder().resume(id, password).connect("one:2181").await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn session(&self) -> Option<(SessionId, Password)> {
         self.core().session.map(|session| (session.id, session.password))
@@ -116,8 +128,8 @@ impl Client {
         self.core().server().map(ToString::to_string)
     }
 
-    /// While no server can be reached: how often all of them were tried in vain, and what went wrong
-    /// last. `None` before that has happened once, and while there is a connection.
+    /// While no server can be reached: how often all of them were tried in vain, and what went
+    /// wrong last. `None` before that has happened once, and while there is a connection.
     #[must_use]
     pub fn unreachable(&self) -> Option<(usize, String)> {
         let core = self.core();
@@ -147,8 +159,16 @@ impl Client {
     /// not in the list, or when servers were added and this client is among those who should move
     /// for all servers to have equally many. A chroot in the string is ignored.
     ///
+    /// ```no_run
+    /// # async fn example(client: ostler_client::Client) -> ostler_client::Result<()> {
+    /// client.update_hosts("one:2181,two:2181,four:2181")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
-    /// [`Error::BadConnectString`](crate::Error::BadConnectString); [`Error::BadPath`](crate::Error::BadPath) for its chroot.
+    /// [`Error::BadConnectString`](crate::Error::BadConnectString);
+    /// [`Error::BadPath`](crate::Error::BadPath) for its chroot.
     pub fn update_hosts(&self, connect_string: &str) -> Result<()> {
         let servers = ConnectString::parse(connect_string)?;
         let now = self.runtime().now();
@@ -214,6 +234,22 @@ impl Client {
     /// Another session with the same settings, credentials that were added since included. For when
     /// this one is lost.
     ///
+    /// ```no_run
+    /// # async fn example(mut client: ostler_client::Client) -> ostler_client::Result<()> {
+    /// use ostler_client::State;
+    ///
+    /// loop {
+    ///     let mut states = client.states();
+    ///     while let Some(state) = states.next().await {
+    ///         println!("{state:?}");
+    ///     }
+    ///     if client.state() == State::Lost {
+    ///         client = client.reopen().await?;
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// As [`Builder::connect`].
     pub async fn reopen(&self) -> Result<Self> {
@@ -245,8 +281,8 @@ impl Client {
     /// Adds credentials, such as `digest` and `user:password`, for all operations that follow, on
     /// this connection and later ones.
     ///
-    /// A server that refuses them ends the session: the reply is [`Error::AuthFailed`](crate::Error::AuthFailed), and so is
-    /// everything else from then on.
+    /// A server that refuses them ends the session: the reply is
+    /// [`Error::AuthFailed`](crate::Error::AuthFailed), and so is everything else from then on.
     ///
     /// ```no_run
     /// # async fn example(client: ostler_client::Client) -> ostler_client::Result<()> {

@@ -164,9 +164,9 @@ impl fmt::Debug for OneshotWatch {
     }
 }
 
-/// A stream of events that lasts until it is dropped or the session is gone. It survives reconnects;
-/// what happened while there was no connection is *not* caught up, so read the state again when
-/// the client is connected again.
+/// A stream of events that lasts until it is dropped or the session is gone. It survives
+/// reconnects; what happened while there was no connection is *not* caught up, so read the state
+/// again when the client is connected again.
 ///
 /// Dropping it takes the watch away, on the server too when nobody else of this client watches the
 /// same. While it exists the session is kept open. Events that are not fetched wait in memory.

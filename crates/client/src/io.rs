@@ -1,7 +1,7 @@
 //! The tokio driver: one task a client, which owns the socket.
 //!
-//! Each turn hands over what happened, carries out effects, and sends what waits. Reading never waits
-//! for writing: servers stop to read from clients that do not.
+//! Each turn hands over what happened, carries out effects, and sends what waits. Reading never
+//! waits for writing: servers stop to read from clients that do not.
 
 use std::future::{Future, poll_fn};
 use std::io;

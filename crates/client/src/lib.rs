@@ -33,9 +33,10 @@
 //!
 //! # Connections and sessions
 //!
-//! A [`Client`] is one session with an ensemble. It tries the servers of its connect string in random
-//! order, looks names up anew each time, keeps the session alive, leaves a server that is silent for
-//! two thirds of the session timeout, and finds another. Meanwhile its [`State`] is `Suspended`:
+//! A [`Client`] is one session with an ensemble. It tries the servers of its connect string in
+//! random order, looks names up anew each time, keeps the session alive, leaves a server that is
+//! silent for two thirds of the session timeout, and finds another. Meanwhile its [`State`] is
+//! `Suspended`:
 //!
 //! - what was on its way is answered [`Error::ConnectionLoss`], and may or may not have been done;
 //! - what was not yet sent waits for the next connection, unless
@@ -48,8 +49,8 @@
 //! [`Client::reopen`] makes another client with the same settings. [`Client::states`] is the stream
 //! of all that. [`Retry`] repeats what failed because of a connection.
 //!
-//! The session is closed by [`Client::close`], or in the background when the last clone of the client
-//! and the last of its watches are dropped.
+//! The session is closed by [`Client::close`], or in the background when the last clone of the
+//! client and the last of its watches are dropped.
 //!
 //! # Watches
 //!
@@ -58,17 +59,18 @@
 //!
 //! # Runtimes
 //!
-//! A client runs as one task on the tokio runtime in which it is started, with one thread or several.
-//! It can be used from any other runtime. All it needs of the world is in [`runtime::Runtime`]
-//! and [`session`]: a simulator can drive it with a clock and a network of its own.
+//! A client runs as one task on the tokio runtime in which it is started, with one thread or
+//! several. It can be used from any other runtime. All it needs of the world is in
+//! [`runtime::Runtime`] and [`session`]: a simulator can drive it with a clock and a network of its
+//! own.
 //!
 //! # Recipes
 //!
 //! [`recipes`] has locks, elections, queues, caches and more, made of the above.
 //!
 //! Reading order: `error`, `node` (data and how znodes are created), `path`, `event` and `state`
-//! (what users hold), `hosts`, `reply`, [`runtime`], [`session`] (the machine), `builder`, `io` (the
-//! tokio driver), `client`, `multi`, `retry`, [`recipes`].
+//! (what users hold), `hosts`, `reply`, [`runtime`], [`session`] (the machine), `builder`, `io`
+//! (the tokio driver), `client`, `multi`, `retry`, [`recipes`].
 
 #![warn(missing_docs)]
 

@@ -145,7 +145,8 @@ impl CreateOptions {
     /// Is deleted by the servers when it has no children and was not changed for so long.
     ///
     /// Servers know this kind only if their `extendedTypesEnabled` is on; others answer
-    /// [`Error::Unimplemented`](crate::Error::Unimplemented). Counted in milliseconds, at least one.
+    /// [`Error::Unimplemented`](crate::Error::Unimplemented). Counted in milliseconds, at least
+    /// one.
     #[must_use]
     pub fn ttl(ttl: Duration) -> Self {
         Self::of(Kind::Ttl(ttl))

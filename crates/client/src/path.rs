@@ -1,5 +1,5 @@
-//! Paths before they are sent: refused with the sentences of ZooKeeper's own client, and moved below
-//! the chroot and back.
+//! Paths before they are sent: refused with the sentences of ZooKeeper's own client, and moved
+//! below the chroot and back.
 
 use ostler_wire::path::validate;
 

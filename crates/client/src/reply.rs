@@ -18,8 +18,8 @@ type Decode<T> = Box<dyn FnOnce(Answer) -> Result<T> + Send>;
 /// The answer to an operation.
 ///
 /// The operation was queued when the method was called: operations reach the server in the order of
-/// the calls, whether or not their replies are awaited, and in whatever order. Dropping a reply does
-/// not take the operation back.
+/// the calls, whether or not their replies are awaited, and in whatever order. Dropping a reply
+/// does not take the operation back.
 ///
 /// ```no_run
 /// # async fn example(client: ostler_client::Client) -> ostler_client::Result<()> {

@@ -34,10 +34,10 @@
 //! # }
 //! ```
 //!
-//! A driver calls [`handle`](Session::handle) for everything that happens and with
-//! [`Input::Tick`] at [`next_deadline`](Session::next_deadline) or whenever
-//! [`woken`](Session::woken) is ready, which is when a caller of the client did something. After each
-//! it carries out [`take_effects`](Session::take_effects) in order, then sends what
+//! A driver calls [`handle`](Session::handle) for everything that happens and with [`Input::Tick`]
+//! at [`next_deadline`](Session::next_deadline) or whenever [`woken`](Session::woken) is ready,
+//! which is when a caller of the client did something. After each it carries out
+//! [`take_effects`](Session::take_effects) in order, then sends what
 //! [`transmit`](Session::transmit) gives while the connection takes bytes. Time is whatever
 //! [`Runtime::now`](crate::Runtime::now) of the client's runtime says.
 //!
@@ -105,7 +105,8 @@ pub enum Effect {
     /// Close this connection, or stop to make it, without a further word about it.
     HangUp(LinkId),
     /// Ask a server, on a connection of its own, with the four bytes `isro`, and say
-    /// [`Input::Probed`] with whether it answered `rw`. When it cannot be asked nothing need be said.
+    /// [`Input::Probed`] with whether it answered `rw`. When it cannot be asked nothing need be
+    /// said.
     Probe(Host),
     /// The session is over. Nothing comes after it.
     End,
@@ -144,7 +145,8 @@ impl Session {
         self.shared.core().has_bytes()
     }
 
-    /// When to come with [`Input::Tick`] if nothing happens before; `None` when the session is over.
+    /// When to come with [`Input::Tick`] if nothing happens before; `None` when the session is
+    /// over.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {
         self.shared.core().next_deadline()

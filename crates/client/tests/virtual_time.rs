@@ -13,8 +13,8 @@ use std::time::Duration;
 use ostler_client::{Client, CreateOptions, Error, Retry};
 use world::World;
 
-/// Two counts in one znode, one for each client, so that each can see whether its own last write was
-/// done.
+/// Two counts in one znode, one for each client, so that each can see whether its own last write
+/// was done.
 fn counts(data: &[u8]) -> [u32; 2] {
     let text = std::str::from_utf8(data).expect("a text");
     let (a, b) = text.split_once(',').expect("two counts");

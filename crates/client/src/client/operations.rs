@@ -180,6 +180,17 @@ impl Client {
 
     /// Says who may do what with a znode, if its ACL's version (`aversion`) is the expected one.
     ///
+    /// ```no_run
+    /// # async fn example(client: ostler_client::Client) -> ostler_client::Result<()> {
+    /// use ostler_client::{Acl, Id, Perms};
+    ///
+    /// let anyone = Acl { perms: Perms::READ, id: Id::new("world", "anyone") };
+    /// let acl = [Acl::creator_all(), vec![anyone]].concat();
+    /// client.set_acl("/public", acl, None).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// Errors: [`Error::NoNode`], [`Error::BadVersion`], [`Error::NoAuth`], [`Error::InvalidAcl`].
     pub fn set_acl(&self, path: &str, acl: Vec<Acl>, version: Option<i32>) -> Reply<Stat> {
         let version = version.unwrap_or(ANY);
@@ -223,14 +234,24 @@ impl Client {
     }
 
     /// The configuration of the ensemble and the stat of its znode, whatever the chroot.
+    ///
+    /// ```no_run
+    /// # async fn example(client: ostler_client::Client) -> ostler_client::Result<()> {
+    /// let (text, _) = client.config().await?;
+    /// for line in String::from_utf8_lossy(&text).lines() {
+    ///     println!("{line}"); // server.1=one:2888:3888:participant;2181
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn config(&self) -> Reply<(Vec<u8>, Stat)> {
         let request = Request::GetData { path: CONFIG.into(), watch: false };
         Reply::reading(self.handle.call(&request, Purpose::Plain), read_data)
     }
 
     /// Changes the members of the ensemble: servers that join (`server.5=…` lines, separated by
-    /// commas), ids of servers that leave, or instead of both a whole new list; -1 for any version of
-    /// the configuration. The answer is the new configuration.
+    /// commas), ids of servers that leave, or instead of both a whole new list; -1 for any version
+    /// of the configuration. The answer is the new configuration.
     ///
     /// Errors: [`Error::ReconfigDisabled`], [`Error::NoAuth`], [`Error::BadVersion`],
     /// [`Error::BadArguments`], [`Error::NewConfigNoQuorum`], [`Error::ReconfigInProgress`].

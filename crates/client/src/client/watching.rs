@@ -103,8 +103,8 @@ impl Client {
         })
     }
 
-    /// [`children`](Self::children), and a watch for the next change: a child is created or deleted,
-    /// or the znode itself is deleted.
+    /// [`children`](Self::children), and a watch for the next change: a child is created or
+    /// deleted, or the znode itself is deleted.
     ///
     /// Errors: [`Error::NoNode`], [`Error::NoAuth`], and no watch is left.
     pub fn children_and_watch(&self, path: &str) -> Reply<(Vec<String>, Stat, OneshotWatch)> {
@@ -145,10 +145,19 @@ impl Client {
     }
 
     /// Takes away all watches of a kind that this client has left on a path. Each brings a last
-    /// event, [`Removed`](crate::EventKind::Removed). With `local` they go even when the server cannot
-    /// be told because there is no connection.
+    /// event, [`Removed`](crate::EventKind::Removed). With `local` they go even when the server
+    /// cannot be told because there is no connection.
     ///
     /// Dropping a watch does the same for that one.
+    ///
+    /// ```no_run
+    /// # async fn example(client: ostler_client::Client) -> ostler_client::Result<()> {
+    /// use ostler_client::WatchKind;
+    ///
+    /// client.remove_watches("/services", WatchKind::Any, true).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// Errors: [`Error::NoWatcher`].
     pub fn remove_watches(&self, path: &str, kind: WatchKind, local: bool) -> Reply<()> {

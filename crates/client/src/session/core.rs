@@ -1,8 +1,8 @@
 //! The session as a machine of values: bytes, moments and calls in, bytes and effects out.
 //!
-//! It opens no socket, reads no clock and draws no random numbers of its own. Whoever drives it hands
-//! over what happened and carries out what it asks for; [`Session`](crate::session::Session) says
-//! how.
+//! It opens no socket, reads no clock and draws no random numbers of its own. Whoever drives it
+//! hands over what happened and carries out what it asks for; [`Session`](crate::session::Session)
+//! says how.
 //!
 //! ```text
 //! Idle ── due ──► Dialing ── Dialed ──► Handshake ── ConnectResponse ──► Up

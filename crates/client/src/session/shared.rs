@@ -1,7 +1,7 @@
 //! The machine, its lock, and who holds on to it.
 //!
-//! Callers and the driver share the machine ([`Shared`]). Callers hold it through a [`Handle`]: when
-//! the last of those is gone nobody can want anything any more, and the session is closed.
+//! Callers and the driver share the machine ([`Shared`]). Callers hold it through a [`Handle`]:
+//! when the last of those is gone nobody can want anything any more, and the session is closed.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -595,3 +595,62 @@ fn a_watch_nobody_wants_any_more_is_taken_from_the_server() {
     bench.connect();
     assert!(bench.sent_ops().is_empty());
 }
+
+/// A server that says anything may cost the connection and never more than that.
+#[test]
+fn no_server_can_break_the_machine() {
+    for seed in 0..300 {
+        let mut random = crate::random::Random::new(seed);
+        let mut bench = Bench::new(settings_of(Builder::default().frame_max(4096)), "one,two");
+        let mut replies = Vec::new();
+        let mut receivers = Vec::new();
+        for step in 0..200_u64 {
+            match random.below(8) {
+                0 => bench.reach_deadline(),
+                1 => bench.handle(Input::Dialed(bench.link)),
+                2 => replies.extend(bench.core.call(
+                    bench.now,
+                    &Request::GetData { path: "/".into(), watch: false },
+                    Purpose::Plain,
+                )),
+                3 => {
+                    let table = [Table::Data, Table::Recursive][random.below(2)];
+                    let (receiver, subscriber) = subscriber(table);
+                    let (path, is_exists) = ("/w".to_owned(), random.below(2) == 0);
+                    let purpose = Purpose::Watch { path, table, subscriber, is_exists };
+                    replies.extend(bench.core.call(bench.now, &Request::WhoAmI, purpose));
+                    receivers.push(receiver);
+                }
+                4 => drop(bench.sent()),
+                5 => {
+                    let length = random.below(60);
+                    let bytes: Vec<u8> =
+                        (0..length).map(|_| random.next().to_le_bytes()[3]).collect();
+                    bench.handle(Input::Bytes(bench.link, &bytes));
+                }
+                6 => bench.accept(random.below(9) == 0),
+                _ => {
+                    let xid = [-4, -2, -1, i32::try_from(step / 20).unwrap(), 1][random.below(5)];
+                    let err = [0, 0, -101, -4, -112][random.below(5)];
+                    let body = [0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0, 2, b'/', b'w'];
+                    bench.receive_reply(xid, i64::from(random.next().to_le_bytes()[0]), err, &body);
+                }
+            }
+            if random.below(9) == 0 {
+                receivers.pop();
+                bench.core.release("/w", Table::Data);
+                bench.core.release("/w", Table::Recursive);
+            }
+            for effect in bench.effects() {
+                if let Effect::Dial(link, _) = effect {
+                    bench.link = link;
+                }
+            }
+            if bench.core.state.is_final() {
+                break;
+            }
+        }
+        bench.core.abandon();
+        assert!(replies.iter_mut().all(|reply| answer(reply).is_some()), "seed {seed}");
+    }
+}

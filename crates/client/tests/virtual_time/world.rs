@@ -1,7 +1,7 @@
 //! A world without tokio's clock, tasks and sockets.
 //!
-//! One thread; a clock that jumps to whatever happens next; tasks that run until they wait; a network
-//! whose delays come from a seed and whose connections are cut now and then.
+//! One thread; a clock that jumps to whatever happens next; tasks that run until they wait; a
+//! network whose delays come from a seed and whose connections are cut now and then.
 
 use std::collections::BTreeMap;
 use std::future::Future;
