@@ -7,6 +7,9 @@
 //! member whose session ends counts as one who has left: before all have come, the others go on
 //! waiting for another one; afterwards they do not wait for it when they leave.
 //!
+//! kazoo's `DoubleBarrier.enter` does not look whether `ready` is there already: such a member can
+//! wait for ever when the others leave before it has counted them.
+//!
 //! A path is good for one round: one who comes back before the last has left is taken for a member
 //! of the same round, by all three libraries. Give the next round another path.
 
