@@ -6,6 +6,7 @@ use std::collections::BinaryHeap;
 
 use ostler_node::clock::Time;
 use ostler_wire::ids::Sid;
+use ostler_zab::LinkId;
 
 use crate::net::{End, WireId};
 use crate::random::Random;
@@ -56,6 +57,8 @@ pub(crate) enum Turn {
     Shutdown,
     /// The writer of the election connection to a server.
     Ballot(Sid),
+    /// The reader of a link has waited for the rest of a snapshot.
+    Stall(LinkId),
 }
 
 /// The events to come.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use ostler_disk::stream::read_stream;
-use ostler_node::clock::Time;
+use ostler_node::clock::{Span, Time};
 use ostler_node::replica::Input;
 use ostler_tree::Tree;
 use ostler_wire::ids::{Sid, Zxid};
@@ -65,6 +65,8 @@ struct Link {
     input: Vec<u8>,
     /// The snapshot being read.
     snapshot: Option<Zxid>,
+    /// When bytes came last.
+    heard_at: Time,
     /// Whether NEWLEADER has come, and UPTODATE has not.
     is_between: bool,
     has_lost: bool,
@@ -132,6 +134,22 @@ impl Peers {
             outside.net.close(&mut outside.queue, link.wire, link.end);
             mail.push(Input::LinkDown(id));
         }
+    }
+
+    /// The reader of a link has waited for the rest of a snapshot for some time.
+    pub(super) fn stall(
+        &mut self,
+        outside: &mut Outside,
+        own: Own,
+        id: LinkId,
+        mail: &mut Vec<Input>,
+    ) {
+        let Some(link) = self.links.get(&id).filter(|link| link.snapshot.is_some()) else { return };
+        let at = link.heard_at + stall_max(outside);
+        if at <= outside.queue.now() {
+            return self.close(outside, id, mail);
+        }
+        outside.queue.at(at, Event::Turn(own.index, own.start, Turn::Stall(id)));
     }
 
     /// The thread that writes votes to a server takes its turn.
@@ -219,6 +237,7 @@ impl Peers {
             end,
             input: Vec::new(),
             snapshot: None,
+            heard_at: Time(0),
             is_between: false,
             has_lost: false,
         };
@@ -288,7 +307,13 @@ impl Peers {
                 let id = *id;
                 let link = self.links.get_mut(&id).expect("a link that is open");
                 link.input.extend_from_slice(bytes);
+                link.heard_at = outside.queue.now();
+                let was_reading = link.snapshot.is_some();
                 link.take_packets(outside, id, mail);
+                if link.snapshot.is_some() && !was_reading {
+                    let at = outside.queue.now() + stall_max(outside);
+                    outside.queue.at(at, Event::Turn(own.index, own.start, Turn::Stall(id)));
+                }
             }
             Some(other) => unreachable!("bytes for {other:?}"),
             None => outside.net.close(&mut outside.queue, wire, end),
@@ -397,6 +422,11 @@ impl Link {
         }
         false
     }
+}
+
+/// How long the reader of a snapshot waits for more of it.
+fn stall_max(outside: &Outside) -> Span {
+    Span::from_millis(outside.options.settings.tick_time_ms * outside.options.init_limit)
 }
 
 /// The bytes of a snapshot stream.

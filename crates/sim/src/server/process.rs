@@ -216,6 +216,7 @@ impl Process {
                 }
             }
             Turn::Ballot(sid) => self.peers.ballot(outside, sid),
+            Turn::Stall(link) => self.peers.stall(outside, self.own, link, &mut mail),
             Turn::Shutdown => self.ending = Some(Ending::Terminated),
         }
         let _ = disk;
