@@ -6,6 +6,7 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use client_common::{Proxy, connect, patiently, run, start};
@@ -89,6 +90,91 @@ fn a_queue_waits_for_an_item_over_a_cut_link() {
         assert_eq!(queue.peek().await, Ok(Some(b"second".to_vec())));
         assert_eq!(queue.len().await, Ok(1));
     });
+}
+
+#[test]
+fn links_that_break_double_nothing_and_lose_only_what_is_told() {
+    with_server("queue-cuts", |server| async move {
+        let proxy = Arc::new(Proxy::to(&server.address).await);
+        let cutting = tokio::spawn(cut_again_and_again(Arc::clone(&proxy)));
+        let (mut tasks, mut known) = (Vec::new(), BTreeSet::new());
+        for producer in 0..2 {
+            let client = start(Client::builder(), &proxy.address).await;
+            tasks.push(tokio::spawn(async move {
+                let (plain, locking) =
+                    (Queue::new(&client, "/p"), LockingQueue::new(&client, "/l"));
+                let mut known = Vec::new();
+                for item in 0..80 {
+                    let item = format!("{producer} {item}");
+                    let put = (plain.put(&item).await, locking.put(&item).await);
+                    for (queue, put) in [("p", put.0), ("l", put.1)] {
+                        match put {
+                            Ok(()) => known.push(format!("{queue} {item}")),
+                            Err(error) => assert_eq!(error, Error::ConnectionLoss),
+                        }
+                    }
+                }
+                known
+            }));
+        }
+        let all_are_put = Arc::new(AtomicBool::new(false));
+        let mut takers = Vec::new();
+        for _ in 0..2 {
+            let client = start(Client::builder(), &proxy.address).await;
+            let all_are_put = Arc::clone(&all_are_put);
+            takers.push(tokio::spawn(async move { take_all(&client, &all_are_put).await }));
+        }
+        for task in tasks {
+            known.extend(task.await.unwrap());
+        }
+        all_are_put.store(true, Ordering::SeqCst);
+        let (mut taken, mut lost_max) = (Vec::new(), 0);
+        for taker in takers {
+            let (some, lost) = taker.await.unwrap();
+            taken.extend(some);
+            lost_max += lost;
+        }
+        cutting.abort();
+        let count = taken.len();
+        let taken: BTreeSet<_> = taken.into_iter().collect();
+        assert_eq!(taken.len(), count, "nothing comes twice");
+        let lost: Vec<_> = known.difference(&taken).collect();
+        assert!(lost.iter().all(|item| item.starts_with('p')), "{lost:?}");
+        assert!(lost.len() <= lost_max, "{lost:?}, but {lost_max} were told");
+    });
+}
+
+/// Takes from the queues /p and /l until nothing comes any more: what came, and how often an item
+/// may have been lost.
+async fn take_all(client: &Client, all_are_put: &AtomicBool) -> (Vec<String>, usize) {
+    let (plain, locking) = (Queue::new(client, "/p"), LockingQueue::new(client, "/l"));
+    let (mut taken, mut lost) = (Vec::new(), 0);
+    loop {
+        let is_last = all_are_put.load(Ordering::SeqCst);
+        let mut is_empty = false;
+        match plain.take_within(A_MOMENT).await {
+            Ok(Some(item)) => taken.push(format!("p {}", text(item))),
+            Ok(None) => is_empty = true,
+            Err(error) => {
+                assert_eq!(error, Error::ConnectionLoss);
+                lost += 1;
+            }
+        }
+        if let Some(item) = locking.take_within(A_MOMENT).await.unwrap() {
+            let data = text(item.data().to_vec());
+            item.complete().await.unwrap();
+            taken.push(format!("l {data}"));
+        } else if is_last && is_empty {
+            return (taken, lost);
+        }
+    }
+}
+
+async fn cut_again_and_again(proxy: Arc<Proxy>) {
+    for pause_ms in [21, 9, 33, 15, 51, 6, 39].iter().cycle() {
+        tokio::time::sleep(Duration::from_millis(*pause_ms)).await;
+        proxy.cut();
+    }
 }
 
 #[test]
