@@ -5,18 +5,19 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::mpsc;
 
 use crate::hosts::Host;
-use crate::runtime::{Runtime, Sleep, Task};
+use crate::runtime::{Runtime, Sleep, Task, within};
 use crate::session::{Effect, Input, LinkId, Session};
 
 /// Drives a session until it ends.
@@ -132,8 +133,7 @@ impl Driver {
             match effect {
                 Effect::Dial(link, host) => {
                     self.leave();
-                    let dialing =
-                        async move { TcpStream::connect((host.name.as_str(), host.port)).await };
+                    let dialing = dial(host, Arc::clone(&self.runtime));
                     self.link = Link::Dialing(link, Box::pin(dialing));
                 }
                 Effect::HangUp(_) => self.leave(),
@@ -149,8 +149,7 @@ impl Driver {
         let runtime = Arc::clone(&self.runtime);
         self.runtime.spawn(Box::pin(async move {
             let asked = ask(&host);
-            if let Ok(Ok(writable)) = crate::runtime::within(&*runtime, PROBE_PATIENCE, asked).await
-            {
+            if let Ok(Ok(writable)) = within(&*runtime, PROBE_PATIENCE, asked).await {
                 // A driver that has ended does not care.
                 drop(probed.send((host, writable)));
             }
@@ -234,6 +233,24 @@ fn poll_link(
     }
 }
 
+/// Connects to a server. A name can stand for several addresses: they are tried from a random one
+/// on, so that one which swallows everything does not hide the others for ever.
+async fn dial(host: Host, runtime: Arc<dyn Runtime>) -> io::Result<TcpStream> {
+    let addresses = lookup_host((host.name.as_str(), host.port)).await?;
+    let mut addresses: Vec<SocketAddr> = addresses.collect();
+    let start = runtime.random() % u64::try_from(addresses.len().max(1)).unwrap_or(1);
+    addresses.rotate_left(usize::try_from(start).unwrap_or(0));
+    let mut outcome = Err(io::Error::other("the name has no address"));
+    for address in addresses {
+        outcome = match within(&*runtime, ADDRESS_PATIENCE, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(refused) => refused,
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        };
+    }
+    outcome
+}
+
 /// Whether a server takes writes.
 async fn ask(host: &Host) -> io::Result<bool> {
     let mut stream = TcpStream::connect((host.name.as_str(), host.port)).await?;
@@ -245,4 +262,6 @@ async fn ask(host: &Host) -> io::Result<bool> {
 
 const READ_BYTES: usize = 64 * 1024;
 const WRITE_BYTES: usize = 64 * 1024;
+/// The session limits the whole of it as well.
+const ADDRESS_PATIENCE: Duration = Duration::from_secs(2);
 const PROBE_PATIENCE: Duration = Duration::from_secs(1);
