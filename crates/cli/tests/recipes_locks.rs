@@ -275,6 +275,11 @@ fn a_reentrant_mutex_is_released_with_the_last_guard() {
         mine.release(inner).await.unwrap();
         let theirs = other.try_acquire().await.unwrap().expect("it is free");
         assert_ne!(mine_within(&mine).await, Some(theirs.path().to_owned()));
+        theirs.release().await.unwrap();
+        let held = mine.acquire().await.unwrap();
+        server.end_session(&client);
+        held.lost().await;
+        assert_eq!(mine.acquire().await.unwrap_err(), Error::SessionExpired);
     });
 }
 

@@ -149,13 +149,16 @@ impl ReentrantMutex {
 
     /// Takes the lock again if this handle holds it, otherwise waits for it.
     ///
-    /// Whether what is held was lost is not asked here: see [`Guard::lost`].
+    /// What is held may have been lost: see [`Guard::lost`]. It is not given out again once the
+    /// client knows that its session is over.
     ///
     /// # Errors
     /// As with [`Mutex::acquire`].
     pub async fn acquire(&self) -> Result<Arc<Guard>> {
         let mut held = self.held.lock().await;
-        if let Some(guard) = held.upgrade() {
+        if let Some(guard) = held.upgrade()
+            && !guard.seat().client().state().is_final()
+        {
             return Ok(guard);
         }
         let guard = Arc::new(self.mutex.acquire().await?);
