@@ -304,3 +304,56 @@ fn a_server_without_a_quorum_will_do_until_there_is_a_better_one() {
         assert_eq!(patiently("it fires", watch).await.kind, EventKind::Created);
     });
 }
+
+#[test]
+fn every_reply_comes_and_tells_the_truth_however_often_it_is_cut() {
+    let dir = TestDir::new("client-storm");
+    let server = Server::start(&dir, &[]);
+    run(async {
+        let proxy = Proxy::to(&server.address).await;
+        let observer = connect(&server).await;
+        observer.create("/s", "", &CreateOptions::persistent()).await.unwrap();
+        let writers: Vec<_> = (0..4).map(|_| start(Client::builder(), &proxy.address)).collect();
+        let mut tasks = Vec::new();
+        for (number, writer) in writers.into_iter().enumerate() {
+            tasks.push(tokio::spawn(storm(writer.await, number)));
+        }
+        while !tasks.iter().all(tokio::task::JoinHandle::is_finished) {
+            tokio::time::sleep(Duration::from_millis(7)).await;
+            proxy.cut();
+        }
+        let mut done = Vec::new();
+        for task in tasks {
+            done.extend(task.await.expect("no writer panics"));
+        }
+        let (there, _) = observer.children("/s").await.unwrap();
+        let there: std::collections::BTreeSet<_> = there.into_iter().collect();
+        for (name, outcome) in &done {
+            match outcome {
+                Ok(_) => assert!(there.contains(name), "{name} was acknowledged"),
+                Err(Error::ConnectionLoss) => {}
+                Err(error) => panic!("{name}: {error}"),
+            }
+        }
+        let lost = done.iter().filter(|(_, outcome)| outcome.is_err()).count();
+        assert!(lost < done.len(), "nothing came through");
+    });
+}
+
+/// Creates with many on the way at once; what became of each.
+async fn storm(client: Client, number: usize) -> Vec<(String, Result<(), Error>)> {
+    let mut done = Vec::new();
+    for batch in 0..40 {
+        let create = |at: usize| {
+            let name = format!("{number}-{batch}-{at}");
+            let reply = client.create(&format!("/s/{name}"), "", &CreateOptions::persistent());
+            (name, reply)
+        };
+        let replies: Vec<_> = (0..50).map(create).collect();
+        for (name, reply) in replies {
+            let outcome = patiently("the reply comes", reply).await;
+            done.push((name, outcome.map(drop)));
+        }
+    }
+    done
+}
