@@ -110,6 +110,9 @@ impl Driver {
             Cause::Read(link, Ok(0)) => self.closed(link, "the server closed the connection"),
             Cause::Read(link, Ok(count)) => {
                 self.session.handle(now, Input::Bytes(link, &self.inbox[..count]));
+                if count == self.inbox.len() && count < READ_BYTES_MAX {
+                    self.inbox.resize(count * 2, 0);
+                }
             }
             Cause::Read(link, Err(error)) => self.closed(link, &error.to_string()),
         }
@@ -260,7 +263,9 @@ async fn ask(host: &Host) -> io::Result<bool> {
     Ok(answer.starts_with(b"rw"))
 }
 
-const READ_BYTES: usize = 64 * 1024;
+/// Enough for a client that asks now and then; it doubles for those who ask for more.
+const READ_BYTES: usize = 2 * 1024;
+const READ_BYTES_MAX: usize = 64 * 1024;
 const WRITE_BYTES: usize = 64 * 1024;
 /// The session limits the whole of it as well.
 const ADDRESS_PATIENCE: Duration = Duration::from_secs(2);
