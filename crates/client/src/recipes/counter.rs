@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 use crate::{Client, CreateOptions, Error, Result};
 
 use super::seat::{Layout, Seat, Taking, name_of};
-use super::steady::{ensure_parent, insist, passes, pause};
+use super::steady::{catch_up, ensure_parent, insist, passes, pause};
 
 /// How a counter's value is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -229,7 +229,7 @@ impl Counter {
                 Ok(false)
             }
             Err(error) if is_open(&error) => {
-                insist(client, || client.sync(&own)).await?;
+                catch_up(client, &own).await?;
                 match insist(client, || client.get(&own)).await {
                     Ok((last, _)) => Ok(last == change),
                     Err(Error::NoNode) => {
@@ -248,7 +248,7 @@ impl Counter {
     async fn find_out(&self, version: Option<i32>, data: &[u8]) -> Result<bool> {
         let (client, path) = (&self.client, &self.path);
         // The next server may not have seen yet what the last one did.
-        insist(client, || client.sync(path)).await?;
+        catch_up(client, path).await?;
         let now = match insist(client, || client.get(path)).await {
             Ok((now, stat)) => Some((now, stat.version)),
             Err(Error::NoNode) => None,

@@ -8,7 +8,7 @@ use ostler_wire::stat::Stat;
 use tokio::sync::{oneshot, watch};
 
 use super::sessions::Sessions;
-use super::steady::{ensure_parent, insist, passes, pause};
+use super::steady::{catch_up, ensure_parent, insist, passes, pause};
 use crate::runtime::{Either, race};
 use crate::{Client, CreateOptions, Error, EventKind, Result};
 
@@ -241,7 +241,7 @@ impl Shared {
                 // It may have been done, and be another session's by now: looks again.
                 Err(error) if passes(&error) => {
                     pause(&client, &mut tries).await;
-                    drop(insist(&client, || client.sync(&self.path)).await);
+                    drop(catch_up(&client, &self.path).await);
                 }
                 Err(error) => return Err(error),
             }

@@ -14,7 +14,7 @@ use crate::{Acl, Client, CreateOptions, Error, Result, State, Zxid};
 
 use super::order::{Marks, Standing, standing};
 use super::steady::{
-    connected, ensure_container, insist, join, passes, pause, remove_ephemeral, uuid,
+    catch_up, connected, ensure_container, insist, join, passes, pause, remove_ephemeral, uuid,
 };
 
 /// How the names of a recipe's nodes are written. Clients of both kinds see each other's.
@@ -246,10 +246,10 @@ async fn find_again(client: &Client, parent: &str, token: &str) -> Result<Option
 /// The children whose names begin with a token, the first created first.
 ///
 /// The connection may have moved to a server that has not yet seen what the last one did:
-/// `sync` brings it up to date. What the last one has not yet passed on is refused from then on,
+/// it is brought up to date. What the last one has not yet passed on is refused from then on,
 /// because the session has moved.
 async fn names_with(client: &Client, parent: &str, token: &str) -> Result<Vec<String>> {
-    insist(client, || client.sync(parent)).await?;
+    catch_up(client, parent).await?;
     let mut names = match insist(client, || client.children(parent)).await {
         Ok((names, _)) => names,
         Err(Error::NoNode) => return Ok(Vec::new()),

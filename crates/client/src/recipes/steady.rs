@@ -25,6 +25,18 @@ pub(crate) async fn insist<T>(client: &Client, mut call: impl FnMut() -> Reply<T
     }
 }
 
+/// Has the client's server know whatever was done before, as a quorum knows it: what comes of a
+/// request that was not answered is decided by then.
+///
+/// Not by `sync`, which a leader answers alone, also one that is none any more and does not know
+/// it yet. A write that is refused goes through the quorum as one that is done does.
+pub(crate) async fn catch_up(client: &Client, path: &str) -> Result<()> {
+    match insist(client, || client.multi().check(path, None).send()).await {
+        Ok(_) | Err(Error::Multi { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Whether an error says nothing about the request, only about the moment.
 pub(crate) fn passes(error: &Error) -> bool {
     error.is_retryable()

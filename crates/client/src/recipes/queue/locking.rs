@@ -12,7 +12,7 @@ use super::entries::{Deadline, Entries, changed, ensure_path, present};
 use super::over;
 use crate::recipes::guard;
 use crate::recipes::priority_queue::{Rank, check_priority, rank};
-use crate::recipes::steady::{insist, join, passes, pause, uuid};
+use crate::recipes::steady::{catch_up, insist, join, passes, pause, uuid};
 use crate::runtime::race;
 use crate::{Client, CreateOptions, Error, Result};
 
@@ -218,7 +218,7 @@ impl Lock {
                 Err(error) => return Err(error),
             }
             // The next server may not know yet what the last one did.
-            insist(client, || client.sync(&self.path)).await?;
+            catch_up(client, &self.path).await?;
         }
         Ok(())
     }
