@@ -119,6 +119,42 @@ fn observers_serve_and_do_not_count() {
 }
 
 #[test]
+fn an_observer_can_leave_the_log_to_the_voters() {
+    let mut ensemble = Ensemble::with_observers("forgetful", 3, 1);
+    ensemble.set_flags("-Dzookeeper.observer.syncEnabled=false");
+    ensemble.start_all();
+    ensemble.wait_all_serving();
+    let logs = |ensemble: &Ensemble| -> Vec<String> {
+        let names = fs::read_dir(ensemble.data_dir(3)).expect("it has a directory");
+        let names = names.map(|entry| entry.expect("it can be read").file_name());
+        let names = names.map(|name| name.to_string_lossy().into_owned());
+        names.filter(|name| name.starts_with("log.")).collect()
+    };
+    let mut client = ensemble.connect(3);
+    made(&mut client, "/seen");
+    (0..50).for_each(|count| set(&mut client, "/seen", format!("{count}").as_bytes()));
+    ensemble.kill(3);
+    assert_eq!(logs(&ensemble), [""; 0]);
+
+    // What it lacks it gets from the leader, and then it keeps what it gets.
+    ensemble.start(3);
+    ensemble.wait_serving(3);
+    let tree = ensemble.assert_same_everywhere();
+    assert_eq!(tree["/seen"].data, b"49");
+    ensemble.kill(3);
+    ensemble.set_flags("");
+    ensemble.start(3);
+    ensemble.wait_serving(3);
+    set(&mut ensemble.connect(3), "/seen", b"kept");
+    ensemble.kill(3);
+    assert_eq!(logs(&ensemble).len(), 1);
+    ensemble.start(3);
+    let tree = ensemble.assert_same_everywhere();
+    assert_eq!(tree["/seen"].data, b"kept");
+    ensemble.assert_digests_agreed();
+}
+
+#[test]
 fn a_leader_can_be_spared_of_clients() {
     let mut ensemble = Ensemble::new("spared", 3);
     ensemble.add_line("leaderServes=no");

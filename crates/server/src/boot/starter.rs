@@ -240,6 +240,7 @@ impl Starter {
             mail,
             replica: replica.clone(),
             slow_sync: Duration::from_millis(slow_sync_ms),
+            keeps_log: self.config.ensemble.as_ref().is_none_or(|own| own.keeps_log),
         };
         let end = self.end.clone();
         self.spawn("log", move || {

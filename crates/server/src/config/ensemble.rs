@@ -64,6 +64,8 @@ pub struct Ensemble {
     pub diff_syncs_max: u32,
     /// How long at most an observer rests when it has lost its leader.
     pub observer_rest_max_ms: u32,
+    /// Whether transactions are logged: an observer may leave that to the voters.
+    pub keeps_log: bool,
     /// Whether clients are served while this server leads.
     pub leader_serves: bool,
     /// Transactions held for learners, at least.
@@ -114,11 +116,19 @@ pub(super) fn resolve(
         diff_syncs_max: positive("zookeeper.leader.maxConcurrentDiffSyncs").unwrap_or(100),
         observer_rest_max_ms: count("zookeeper.observer.reconnectDelayMs")
             .saturating_add(count("zookeeper.observer.election.DelayMs")),
+        keeps_log: role == Role::Participant || observers_keep_log(settings),
         leader_serves: settings.bool("zookeeper.leaderServes"),
         commit_log_count: count("zookeeper.commitLogCount"),
         snapshot_sync_forced: settings.bool("zookeeper.forceSnapshotSync"),
         db_autocreate: settings.bool("zookeeper.db.autocreate"),
     })
+}
+
+// Java: QuorumPeer.getSyncEnabled
+fn observers_keep_log(settings: &Settings) -> bool {
+    let property = "zookeeper.observer.syncEnabled";
+    let is_given = settings.setting(property).is_some();
+    settings.bool(if is_given { property } else { "syncEnabled" })
 }
 
 /// What was to protect the connections between servers is never left out in silence.

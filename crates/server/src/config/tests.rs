@@ -514,6 +514,7 @@ fn members_of_ensembles() {
         "redial_pause_ms: 100",
         "snap_syncs_max: 10",
         "observer_rest_max_ms: 0",
+        "keeps_log: true",
         "leader_serves: true",
         "commit_log_count: 500",
         "snapshot_sync_forced: false",

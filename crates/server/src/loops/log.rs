@@ -23,6 +23,13 @@ pub(crate) struct LogLoop<D: Disk> {
     pub(crate) replica: Sender<ReplicaMail>,
     /// `fsync.warningthresholdms`.
     pub(crate) slow_sync: Duration,
+    /// Whether transactions and the epoch they belong to are written: `false` for an observer that
+    /// leaves that to the voters (`syncEnabled=false`).
+    ///
+    /// What is on its disk is then a history that ended early: a promise of an epoch, and
+    /// snapshots. The current epoch stays behind with it, unlike in Java, so that the server could
+    /// become a voter without winning elections by an epoch of which it lacks the history.
+    pub(crate) keeps_log: bool,
 }
 
 impl<D: Disk + Clone> LogLoop<D> {
@@ -50,7 +57,9 @@ impl<D: Disk + Clone> LogLoop<D> {
     fn take(&mut self, ops: Vec<LogOp>, batch: &mut Batch) -> io::Result<()> {
         for op in ops {
             if let LogOp::Append { zxid, body } = op {
-                self.storage.append(zxid, &body);
+                if self.keeps_log {
+                    self.storage.append(zxid, &body);
+                }
                 batch.last = Some(zxid);
                 batch.records += 1;
                 batch.bytes += body.len();
@@ -64,6 +73,14 @@ impl<D: Disk + Clone> LogLoop<D> {
 
     fn commit(&mut self, batch: &mut Batch) -> io::Result<()> {
         let Some(last) = std::mem::take(batch).last else { return Ok(()) };
+        if self.keeps_log {
+            self.sync()?;
+        }
+        self.say(ReplicaMail::LogSynced(last));
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
         self.storage.commit()?;
         let took = self.storage.last_sync();
         if took >= self.slow_sync {
@@ -72,7 +89,6 @@ impl<D: Disk + Clone> LogLoop<D> {
                 took.as_millis()
             );
         }
-        self.say(ReplicaMail::LogSynced(last));
         Ok(())
     }
 
@@ -80,10 +96,12 @@ impl<D: Disk + Clone> LogLoop<D> {
     fn alone(&mut self, op: LogOp) -> io::Result<()> {
         match op {
             LogOp::Append { .. } => unreachable!("appends go into batches"),
+            LogOp::Roll if !self.keeps_log => {}
             LogOp::Roll => self.storage.roll(),
             LogOp::WriteEpoch(file, epoch) => {
                 match file {
                     EpochFile::Accepted => self.storage.write_accepted_epoch(epoch)?,
+                    EpochFile::Current if !self.keeps_log => {}
                     EpochFile::Current => self.storage.write_current_epoch(epoch)?,
                 }
                 self.say(ReplicaMail::Input(Input::EpochWritten(file, epoch)));

@@ -31,7 +31,7 @@ pub static TYPED: &[Key] = &[
     row("electionAlg", Int, ("3", ""), Works, "only 3 exists"),
     row("quorumListenOnAllIPs", Bool, FALSE, Works, "bind server ports on all addresses"),
     row("peerType", Text, ("participant", ""), Works, "participant or observer"),
-    row("syncEnabled", Bool, TRUE, Ensemble, "observers keep logs and snapshots"),
+    row("syncEnabled", Bool, TRUE, Works, "observers keep logs and snapshots"),
     row("dynamicConfigFile", Path, NONE, Works, "file with the membership lines"),
     row("standaloneEnabled", Bool, TRUE, Works, "a single server runs without a quorum"),
     row("reconfigEnabled", Bool, FALSE, Works, "membership may change at run time"),
@@ -188,7 +188,7 @@ pub static PASS_THROUGH: &[Key] = &scoped(Scope::PassThrough, [
         "order of requests that came from learners"),
     row("follower.skipLearnerRequestToNextProcessor", Bool, FALSE, NoPart,
         "order of requests that came from learners"),
-    row("observer.syncEnabled", Bool, NONE, Ensemble, "wins over syncEnabled"),
+    row("observer.syncEnabled", Bool, NONE, Works, "wins over syncEnabled"),
     row("observer.reconnectDelayMs", Long, ("0", "ms"), Works, "between attempts"),
     // Java rests for 200 ms unless it is told not to.
     row("observer.election.DelayMs", Long, ("0", "ms"), Works, "before an election"),
