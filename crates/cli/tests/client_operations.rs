@@ -8,7 +8,8 @@ use std::time::Duration;
 use client_common::{connect, patiently, run, run_on_one_thread, start};
 use common::{Server, TestDir};
 use ostler_client::{
-    Acl, Client, CreateOptions, Created, Data, Error, Id, MultiResult, Perms, Read, Retry, State,
+    Acl, Client, CreateOptions, Created, Data, Error, EventKind, Id, MultiResult, Perms, Read,
+    Retry, State,
 };
 
 fn persistent() -> CreateOptions {
@@ -66,6 +67,25 @@ fn one_thread_is_enough() {
     });
     // Outside of a runtime there is nothing to run in.
     assert_eq!(Client::builder().start(&server.address).unwrap_err(), Error::NoRuntime);
+}
+
+#[test]
+fn a_client_can_be_used_elsewhere_and_ends_with_its_runtime() {
+    let dir = TestDir::new("client-runtimes");
+    let server = Server::start(&dir, &[]);
+    let home = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let client = home.block_on(connect(&server));
+    let (_, _, watch) = run(async {
+        client.set("/", "x", None).await.unwrap();
+        client.get_and_watch("/").await.unwrap()
+    });
+    home.shutdown_background();
+    run(async {
+        assert_eq!(patiently("it ends", watch).await.kind, EventKind::SessionLost);
+        assert_eq!(client.get("/").await, Err(Error::Closed));
+        assert_eq!(client.state(), State::Closed);
+        client.close().await.unwrap();
+    });
 }
 
 #[test]
@@ -270,7 +290,7 @@ fn refused_credentials_finish_the_client() {
         assert_eq!(client.add_auth("nonsense", b"x").await, Err(Error::AuthFailed));
         assert_eq!(client.state(), State::AuthFailed);
         assert_eq!(client.get("/").await, Err(Error::AuthFailed));
-        assert_eq!(patiently("it ends", watch).await.kind, ostler_client::EventKind::SessionLost);
+        assert_eq!(patiently("it ends", watch).await.kind, EventKind::SessionLost);
         let builder = Client::builder().auth("nonsense", b"x").start(&server.address).unwrap();
         client_common::reach(&builder, State::AuthFailed).await;
     });
