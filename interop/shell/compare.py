@@ -21,7 +21,9 @@ ROWS = HERE / "rows.txt"
 OURS = [str(HERE.parent.parent / "bin/zkCli.sh")]
 # A zone whose name is not UTC, and output that does not depend on the machine.
 ENVIRONMENT = os.environ | {"TZ": "America/New_York", "LC_ALL": "C.UTF-8", "NO_COLOR": "1"}
-EVENT = re.compile(r"\nWATCHER::\n\n(WatchedEvent .*)\n")
+# Apache's shell prints them in two pieces, and what another thread prints can come between.
+ANNOUNCEMENT = "\nWATCHER::\n"
+EVENT = re.compile(r"\n(WatchedEvent .*)\n")
 DATE = re.compile(r"time = \w{3} \w{3} \d\d \d\d:\d\d:\d\d (\w+) \d{4}$", re.M)
 # What is printed between two rows, on stdout and on stderr.
 MARK_LINES = ["printwatches", "listquota /~mark"]
@@ -87,7 +89,7 @@ class Result:
 
     def __init__(self, process, out, err):
         zxids = Zxids()
-        text = out.decode(errors="replace")
+        text = out.decode(errors="replace").replace(ANNOUNCEMENT, "")
         # Only the order among the events of one path is sure.
         # Whether that of the close is still printed is a race in Apache's case.
         self.events = sorted(settle(event, Zxids()) for event in EVENT.findall(text)
