@@ -88,7 +88,7 @@ pub enum Error {
     Server(i32),
 
     /// -4: the connection broke before the answer came; it is not known whether the operation was
-    /// done.
+    /// done. A request that is longer than the server's `jute.maxbuffer` ends like this as well.
     #[error("the connection broke before the answer came")]
     ConnectionLoss,
     /// -112: the session is gone, and with it its ephemeral znodes and watches.

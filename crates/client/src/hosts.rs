@@ -118,9 +118,14 @@ impl Hosts {
 
     /// The server to try now.
     pub(crate) fn advance(&mut self) -> Host {
+        self.tried += 1;
+        self.look_around()
+    }
+
+    /// The next server in turn, for a question that is no attempt to connect.
+    pub(crate) fn look_around(&mut self) -> Host {
         let host = self.list[self.next].clone();
         self.next = (self.next + 1) % self.list.len();
-        self.tried += 1;
         host
     }
 

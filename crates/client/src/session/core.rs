@@ -298,7 +298,7 @@ impl Core {
             && at <= now
         {
             self.probe = Some((now + pause, (pause * 2).min(PROBE_PAUSE_MAX)));
-            let host = self.hosts.advance();
+            let host = self.hosts.look_around();
             if Some(&host) != self.host.as_ref() {
                 self.effects.push(Effect::Probe(host));
             }
