@@ -42,9 +42,12 @@ impl Sessions {
     }
 
     /// Makes ids from now on lie behind this one, if it may have been made here.
+    ///
+    /// Only a clock that went back lets one lie ahead. Then it is not the only one: others behind it
+    /// were made too and are over, or are on their way here.
     pub(super) fn avoid(&mut self, session: SessionId) {
         if session.0 >> 56 == self.next.0 >> 56 && session >= self.next {
-            self.next = SessionId(session.0.wrapping_add(1));
+            self.next = far_behind(session, self.next);
         }
     }
 
@@ -168,6 +171,21 @@ fn first_id(server_id: u8, wall: WallMs) -> SessionId {
     SessionId((clock | u64::from(server_id) << 56).cast_signed())
 }
 
+/// An id that no life of a server before this one has reached: farther behind `session` than any
+/// makes ids, and by how far depends on when this life began (`ours`), so that the next life does
+/// not come here as well when it finds only the same session.
+fn far_behind(session: SessionId, ours: SessionId) -> SessionId {
+    /// The bits below the server id.
+    const CLOCK: u64 = (1 << 56) - 1;
+    /// More sessions than a server makes in all its lives.
+    const LEAP: u64 = 1 << 32;
+    /// About four hours of the clock.
+    const LIFE: u64 = (LEAP << 8) - (1 << 16);
+    let (found, ours) = (session.0.cast_unsigned(), ours.0.cast_unsigned());
+    let behind = (found & CLOCK).wrapping_add(LEAP + (ours & LIFE)) & CLOCK;
+    SessionId((found & !CLOCK | behind).cast_signed())
+}
+
 /// The password of a session: any server can compute it, none has to be asked.
 ///
 /// It is a checksum that Java's `Random` makes of the id, not a secret. Session 0 has one too, but
@@ -233,5 +251,19 @@ mod tests {
         let found = SessionId(first_id(1, WallMs(5)).0 + 3);
         sessions.restore(Time::default(), found, 4000);
         assert!(sessions.next_id() > found);
+    }
+
+    #[test]
+    fn ids_do_not_come_again_when_the_clock_goes_back() {
+        let later = Sessions::new(2000, 1, WallMs(1_000_000)).next_id();
+        let over = SessionId(later.0 + 70_000);
+        let mut ids = HashSet::<SessionId, FixedState>::default();
+        for wall in [1_000, 1_700, 60_000] {
+            let mut sessions = Sessions::new(2000, 1, WallMs(wall));
+            sessions.restore(Time::default(), later, 4000);
+            let made = [sessions.next_id(), sessions.next_id()];
+            assert!(made[0] > over && made[1] > made[0], "{made:?}");
+            assert!(made.iter().all(|id| id.0 >> 56 == 1 && ids.insert(*id)), "{made:?}");
+        }
     }
 }
