@@ -43,8 +43,8 @@ impl Sessions {
 
     /// Makes ids from now on lie behind this one, if it may have been made here.
     ///
-    /// Only a clock that went back lets one lie ahead. Then it is not the only one: others behind it
-    /// were made too and are over, or are on their way here.
+    /// Only a clock that went back lets one lie ahead. Then it is not the only one: others behind
+    /// it were made too and are over, or are on their way here.
     pub(super) fn avoid(&mut self, session: SessionId) {
         if session.0 >> 56 == self.next.0 >> 56 && session >= self.next {
             self.next = far_behind(session, self.next);
