@@ -1,5 +1,5 @@
-//! The client library and its recipes in the simulator: processes that lock, elect, cache, count and
-//! queue, over the simulated network and against the simulated servers.
+//! The client library and its recipes in the simulator: processes that lock, elect, cache, count
+//! and queue, over the simulated network and against the simulated servers.
 //!
 //! ```text
 //!  tasks (locks, leaders, caches, …) ─► recipes ─► Client ─► Session ─► net ─► servers
@@ -19,8 +19,8 @@
 //! - counters have what was acknowledged, and no more than that and what nobody knows of;
 //! - queues give each item at most once, or at least once, as they promise; barriers let all go.
 //!
-//! Reading order: `executor`, `process`, `mishaps`; `ledger`, `actor`; `locks`, `leaders`, `caches`,
-//! `counts`, `queues`, `barriers`; `planted`; `verdict`.
+//! Reading order: `executor`, `process`, `mishaps`; `ledger`, `actor`; `locks`, `leaders`,
+//! `caches`, `counts`, `queues`, `barriers`; `planted`; `verdict`.
 
 mod executor;
 mod process;
@@ -50,7 +50,7 @@ use ostler_client::runtime::Task;
 use ostler_node::clock::{Span, Time};
 
 use self::actor::Actor;
-use self::ledger::{Ledger, Moment, Phase};
+use self::ledger::{Ledger, Phase};
 use self::mishaps::{Kind, Mishap};
 use self::process::Process;
 use crate::net::{End, Place, WireId};
@@ -179,8 +179,6 @@ impl Company {
             }
             self.start(outside, index);
         }
-        let committed = outside.witness.committed.len();
-        self.ledger.book().now = Moment { time: now, committed };
         if let Some(process) = &mut self.processes[index] {
             process.turn(outside);
         }
@@ -319,7 +317,7 @@ impl Company {
         }
         let is_paused =
             |index: usize| self.processes[index].as_ref().is_some_and(Process::is_paused);
-        verdict::inspect(&self.ledger, &outside.witness, &outside.options, &is_paused);
+        verdict::inspect(&self.ledger, outside, &is_paused);
     }
 }
 

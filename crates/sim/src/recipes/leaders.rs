@@ -20,7 +20,7 @@ async fn latch_round(actor: &Actor, client: Client) -> Result<bool> {
     for _ in 0..=actor.below(3) {
         let fencing = latch.lead().await?;
         let holding = actor.holds(&client, LATCH, fencing);
-        let longest_ms = if actor.one_in(8) { 10_000 } else { 500 };
+        let longest_ms = if actor.one_in(4) { 10_000 } else { 500 };
         race(latch.deposed(), actor.pause(0, longest_ms)).await;
         drop(holding);
         is_done = latch.is_leader();

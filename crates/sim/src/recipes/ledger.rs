@@ -11,13 +11,6 @@ use ostler_node::clock::Time;
 use ostler_wire::ids::{SessionId, Zxid};
 use tokio::sync::watch;
 
-/// A moment: the time, and how many transactions were committed by then.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Moment {
-    pub(crate) time: Time,
-    pub(crate) committed: usize,
-}
-
 /// How far a run has come.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Phase {
@@ -80,7 +73,6 @@ pub(crate) type Picture = BTreeMap<String, Vec<u8>>;
 /// All of it.
 #[derive(Default)]
 pub(crate) struct Book {
-    pub(crate) now: Moment,
     pub(crate) lines: Vec<(usize, String)>,
     next_belief: u64,
     pub(crate) beliefs: BTreeMap<u64, Belief>,

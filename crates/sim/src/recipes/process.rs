@@ -1,7 +1,7 @@
 //! One client process: its executor, and the connections of its sessions over the network.
 //!
-//! It is to [`Session`] what the tokio driver of the client is, with wires in place of sockets. Each
-//! turn tells the time, runs what is ready and sends what there is to be sent.
+//! It is to [`Session`] what the tokio driver of the client is, with wires in place of sockets.
+//! Each turn tells the time, runs what is ready and sends what there is to be sent.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -10,6 +10,7 @@ use super::ledger::{Belief, Book, Ledger, Picture, Shown};
 use super::{caches, counts, locks, planted, queues};
 use crate::options::Options;
 use crate::witness::Witness;
+use crate::world::Outside;
 
 /// The tree after so many transactions.
 fn tree_after(witness: &Witness, committed: usize) -> Option<&Tree> {
@@ -23,16 +24,11 @@ fn is_alive(witness: &Witness, session: SessionId) -> bool {
 
 /// Looks at what was written into the book since it was looked at last. `is_paused` says which
 /// processes do nothing at the moment: they cannot know what happens.
-pub(crate) fn inspect(
-    ledger: &Ledger,
-    witness: &Witness,
-    options: &Options,
-    is_paused: &dyn Fn(usize) -> bool,
-) {
+pub(crate) fn inspect(ledger: &Ledger, outside: &Outside, is_paused: &dyn Fn(usize) -> bool) {
+    let Outside { witness, options, queue, .. } = outside;
+    let (now, bound) = (queue.now(), belief_bound(options));
     let book = &mut *ledger.book();
     hold_against_others(book, witness);
-    let now = book.now.time;
-    let bound = belief_bound(options);
     for belief in book.beliefs.values_mut() {
         doubt(belief, witness, now, is_paused(belief.actor));
         overdue(belief, now, bound);
