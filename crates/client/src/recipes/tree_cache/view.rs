@@ -134,7 +134,7 @@ impl View {
 
     /// The cached children of a path, in the order of their names.
     pub(crate) fn children(&self, path: &str) -> Vec<Arc<Node>> {
-        let prefix = if path == "/" { path.to_owned() } else { format!("{path}/") };
+        let prefix = below(path);
         let mut children = Vec::new();
         let mut from = prefix.clone();
         while let Some((key, node)) = self.nodes.range(from.clone()..).next() {
@@ -247,7 +247,7 @@ impl View {
             // A deletion with its zxid follows, in its turn.
             (Step::Get { confirms_absence: false, .. }, Answer::Missing) => {}
             (Step::Get { path, .. } | Step::Walk { path, .. }, Answer::Missing) => {
-                self.remove(&path);
+                self.remove(&path, None);
             }
         }
         self.settle();
@@ -261,13 +261,10 @@ impl View {
             }
         }
         while let Some(Step::Gone { path, zxid }) = self.sent.front() {
-            let older = self.nodes.get(path).is_some_and(|node| node.stat.mzxid < *zxid);
-            let path = path.clone();
+            let (path, zxid) = (path.clone(), *zxid);
             self.sent.pop_front();
             self.deletions -= 1;
-            if older {
-                self.remove(&path);
-            }
+            self.remove(&path, Some(zxid));
         }
         let walking = |step: &Step| matches!(step, Step::Walk { .. });
         if self.unwalked.is_empty() && !self.sent.iter().any(walking) {
@@ -316,24 +313,41 @@ impl View {
         true
     }
 
-    /// Takes away a node and whatever is still below it.
-    fn remove(&mut self, path: &str) {
+    /// Takes away a node and whatever is still below it; with a zxid, what is older than that.
+    ///
+    /// What is newer shows that the node is there again, and keeps all above it: a read of the
+    /// node itself follows.
+    fn remove(&mut self, path: &str, before: Option<Zxid>) {
         if !self.nodes.contains_key(path) {
             return;
         }
-        let prefix = if path == "/" { path.to_owned() } else { format!("{path}/") };
-        let below = self.nodes.range(prefix.clone()..).map(|(key, _)| key);
-        let below = below.take_while(|key| key.starts_with(&prefix)).filter(|key| *key != path);
-        let below: Vec<String> = below.cloned().collect();
-        for path in below.iter().rev().map(String::as_str).chain([path]) {
-            self.changes.extend(self.nodes.remove(path).map(CacheEvent::Deleted));
+        let prefix = below(path);
+        let keys = self.nodes.range(prefix.clone()..).map(|(key, _)| key);
+        let keys = keys.take_while(|key| key.starts_with(&prefix)).filter(|key| *key != path);
+        let keys: Vec<String> = keys.cloned().collect();
+        for path in keys.iter().rev().map(String::as_str).chain([path]) {
+            let is_newer = before.is_some_and(|zxid| self.nodes[path].stat.mzxid >= zxid);
+            if !is_newer && !self.has_below(path) {
+                self.changes.extend(self.nodes.remove(path).map(CacheEvent::Deleted));
+            }
         }
+    }
+
+    fn has_below(&self, path: &str) -> bool {
+        let prefix = below(path);
+        let mut keys = self.nodes.range(prefix.clone()..).map(|(key, _)| key);
+        keys.find(|key| *key != path).is_some_and(|key| key.starts_with(&prefix))
     }
 
     /// What has changed since the last call.
     pub(crate) fn take_changes(&mut self) -> Vec<CacheEvent> {
         std::mem::take(&mut self.changes)
     }
+}
+
+/// What the paths below a path begin with.
+fn below(path: &str) -> String {
+    if path == "/" { path.to_owned() } else { format!("{path}/") }
 }
 
 fn parent(path: &str) -> &str {

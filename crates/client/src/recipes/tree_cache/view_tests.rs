@@ -138,6 +138,30 @@ fn an_event_overtaken_by_a_read_changes_nothing() {
 }
 
 #[test]
+fn what_was_read_ahead_does_not_go_with_what_was_there_before() {
+    let (mut view, mut server) = (view(), Server::default());
+    for path in ["/r", "/r/a", "/r/a/b"] {
+        server.set(path, b"1");
+    }
+    server.events.clear();
+    view.begin_walk(false);
+    run(&mut view, &mut server);
+    // A read of b is on its way when all of this happens.
+    view.event(&Change::Set, "/r/a/b", Zxid(4));
+    let read = view.next_read(3).unwrap();
+    server.zxid = 4;
+    server.delete("/r/a");
+    server.set("/r/a", b"2");
+    server.set("/r/a/b", b"2");
+    for (set, path, zxid) in std::mem::take(&mut server.events) {
+        view.event(if set { &Change::Set } else { &Change::Deleted }, &path, zxid);
+    }
+    server.read(&read);
+    assert_eq!(tell(&run(&mut view, &mut server)), ["!/r/a/b=2", "!/r/a=2"]);
+    check_same(&view, &server);
+}
+
+#[test]
 fn a_deletion_without_its_zxid_is_asked_for() {
     let (mut view, mut server) = (view(), Server::default());
     server.set("/r", b"");
