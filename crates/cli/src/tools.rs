@@ -55,7 +55,7 @@ pub struct LogOptions {
     #[arg(short, long, requires = "recover")]
     yes: bool,
 
-    /// Write FILE.chopped<ZXID>, a copy that ends with that transaction
+    /// Write a copy that ends with that transaction: FILE.chopped and the zxid
     ///
     /// The zxid is decimal, or hexadecimal behind 0x. It has to be in the log, and another one
     /// behind it.

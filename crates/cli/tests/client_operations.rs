@@ -249,6 +249,7 @@ fn a_chroot_is_the_whole_world() {
         let (_, _, watch) = inside.children_and_watch("/").await.unwrap();
         make(&outside, "/app/c").await;
         assert_eq!(patiently("it fires", watch).await.path, "/");
+        assert_eq!(inside.delete("/", None).await, Err(Error::BadArguments));
         // The configuration of the ensemble is outside of every chroot.
         assert!(inside.config().await.is_ok());
     });

@@ -76,7 +76,8 @@ impl Client {
     /// Errors: [`Error::NoNode`], [`Error::NotEmpty`], [`Error::BadVersion`], [`Error::NoAuth`].
     pub fn delete(&self, path: &str, version: Option<i32>) -> Reply<()> {
         let version = version.unwrap_or(ANY);
-        let path = self.checked(path);
+        // The root is never deleted, and with a chroot this would be another znode.
+        let path = if path == "/" { Err(Error::BadArguments) } else { self.checked(path) };
         let request = path.as_deref().map(|path| Request::Delete { path: path.into(), version });
         self.ask(request, |_| Ok(()))
     }
