@@ -3,10 +3,11 @@
 //! They interoperate with Apache Curator's and kazoo's where those share a layout on the server,
 //! which each recipe's page names, next to what it guarantees when the session is lost.
 //!
-//! Common to all: a path's missing parents are made as containers. Broken connections are waited
-//! out; what cannot be waited out is the end of the session, and that is an error or a
-//! [`Guard::lost`]. Futures may be dropped at any time and leave nothing behind. Time and tasks
-//! are the client's [`crate::Runtime`]'s, so recipes run wherever a client does.
+//! Common to all: a path's missing parents are made as containers (those of queues are ordinary).
+//! Broken connections are waited out; what cannot be waited out is the end of the session, and that
+//! is an error or a [`Guard::lost`]. Futures may be dropped at any time and leave nothing behind
+//! (queues say where that is not so). Time and tasks are the client's [`crate::Runtime`]'s, so
+//! recipes run wherever a client does.
 
 mod barrier;
 mod counter;
