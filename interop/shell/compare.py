@@ -117,14 +117,14 @@ def run(command, arguments, lines=None):
 def await_quiet(process, rows):
     """Until the shell has gone through its lines: it sleeps in a read of the empty pipe."""
     deadline = time.monotonic() + 30
-    quiet = 0
-    used = -1
-    while time.monotonic() < deadline and process.poll() is None and quiet < 5:
+    quiet, used, enough = 0, -1, 5
+    while time.monotonic() < deadline and process.poll() is None and quiet < enough:
         time.sleep(0.1)
         fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
         now = int(fields[11]) + int(fields[12])
-        quiet = quiet + 1 if now - used <= 1 and now > 0 else 0
-        used = now
+        quiet = quiet + 1 if now - used <= 1 else 0
+        # One that has used nothing may not have begun, or be so quick that the clock shows nothing.
+        used, enough = now, 5 if now > 0 else 10
 
 
 def pieces(result, rows):
