@@ -10,6 +10,7 @@ import pty
 import re
 import select
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -28,6 +29,8 @@ class Terminal:
     def __init__(self, command, environment):
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
+            # Whoever runs this in the background has it ignored; at a terminal it never is.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.environ.update(environment)
             os.execvp(command[0], command)
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 150, 0, 0))
