@@ -12,7 +12,7 @@ use ostler_wire::acl::Acl;
 use ostler_wire::ids::SessionId;
 use ostler_wire::stat::StatPersisted;
 
-use super::java_order::{hash_of_long, hash_of_text, walk_order};
+use super::java_order::{compare_texts, hash_of_long, hash_of_text, walk_order};
 use super::screen::Refusal;
 
 /// A znode's place in a [`SnapshotTree`]; 0 is the root.
@@ -77,16 +77,19 @@ impl SnapshotTree {
 
     /// Sessions with their timeouts, in the order in which Java shows them.
     pub(crate) fn sessions(&self) -> Vec<(SessionId, i32)> {
+        let id = |at: usize| self.sessions[at].0.0;
         let hashes: Vec<u32> = self.sessions.iter().map(|(id, _)| hash_of_long(id.0)).collect();
-        walk_order(&hashes, 16).into_iter().map(|at| self.sessions[at]).collect()
+        let order = walk_order(&hashes, 16, |one, other| id(one).cmp(&id(other)));
+        order.into_iter().map(|at| self.sessions[at]).collect()
     }
 
     /// A znode's children, in the order in which Java shows them.
     pub(crate) fn children(&self, place: Place) -> Vec<Place> {
         let children = &self.nodes[place].children;
-        let hash = |child: &Place| hash_of_text(&self.nodes[*child].name);
-        let hashes: Vec<u32> = children.iter().map(hash).collect();
-        walk_order(&hashes, 8).into_iter().map(|at| children[at]).collect()
+        let name = |at: usize| &*self.nodes[children[at]].name;
+        let hashes: Vec<u32> = (0..children.len()).map(|at| hash_of_text(name(at))).collect();
+        let order = walk_order(&hashes, 8, |one, other| compare_texts(name(one), name(other)));
+        order.into_iter().map(|at| children[at]).collect()
     }
 
     pub(crate) fn has_children(&self, place: Place) -> bool {
