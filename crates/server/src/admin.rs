@@ -7,13 +7,13 @@ pub mod four_letter;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use ostler_node::status::{ReplicaReport, ShardReport};
 
 use crate::config::Config;
-use crate::mail::{Clocks, Question, ReplicaMail, ShardBox, ShardMail, mailbox};
+use crate::mail::{Clocks, Question, ReplicaBox, ReplicaMail, ShardBox, ShardMail, mailbox};
 use four_letter::{Reset, ServerReport, usage};
 
 /// What the admin thread works with.
@@ -24,7 +24,7 @@ pub(crate) struct AdminLoop {
     pub(crate) snap_dir: PathBuf,
     pub(crate) log_dir: PathBuf,
     pub(crate) shards: Vec<Arc<ShardBox>>,
-    pub(crate) replica: Sender<ReplicaMail>,
+    pub(crate) replica: ReplicaBox,
     pub(crate) questions: Receiver<Question>,
     pub(crate) clocks: Clocks,
 }
@@ -46,7 +46,7 @@ impl AdminLoop {
         match four_letter::reset_by(word, &report) {
             Some(Reset::Server) => {
                 self.tell_shards(|| ShardMail::ResetCounters);
-                self.replica.send(ReplicaMail::ResetCounters).ok()?;
+                self.replica.send(ReplicaMail::ResetCounters);
             }
             Some(Reset::Connections) => self.tell_shards(|| ShardMail::ResetConnections),
             None => {}
@@ -67,7 +67,7 @@ impl AdminLoop {
             shards.push(from.recv_timeout(PATIENCE).ok()?);
         }
         let (to, from) = mailbox::<ReplicaReport>();
-        self.replica.send(ReplicaMail::Report(to)).ok()?;
+        self.replica.send(ReplicaMail::Report(to));
         let replica = from.recv_timeout(PATIENCE).ok()?;
         let at = self.clocks.read();
         let began_ms = replica.ensemble.as_ref().map_or(0, |ensemble| ensemble.serving_since_ms);

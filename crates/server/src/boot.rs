@@ -20,7 +20,7 @@ use signal_hook::iterator::Signals;
 
 use crate::config::{Config, ConfigError, ExitCode, Flags};
 use crate::logging;
-use crate::mail::{ReplicaMail, ShardBox, SnapshotMail, mailbox};
+use crate::mail::{ReplicaBox, ReplicaMail, ShardBox, SnapshotMail, mailbox};
 use crate::net::listener::listen;
 use crate::notify;
 use crate::peers::Peers;
@@ -136,7 +136,7 @@ fn run(config: Config) -> ExitCode {
 pub struct Server {
     address: Option<SocketAddr>,
     shards: Vec<Arc<ShardBox>>,
-    replica: Sender<ReplicaMail>,
+    replica: ReplicaBox,
     snapshots: Sender<SnapshotMail>,
     /// The other servers, and where they come in.
     peers: Option<(Peers, Doors)>,
@@ -239,7 +239,7 @@ impl Server {
             peers.stop();
         }
         self.shards.iter().for_each(|shard| shard.stop());
-        let _ = self.replica.send(ReplicaMail::Stop);
+        self.replica.send(ReplicaMail::Stop);
         let _ = self.snapshots.send(SnapshotMail::Stop);
         for thread in self.threads {
             // One that panicked has said so already.
@@ -255,7 +255,7 @@ impl Server {
         // Whoever dials from now on learns at once that nobody is here.
         doors.close();
         let (to, given_up) = mailbox();
-        let _ = self.replica.send(ReplicaMail::HandOver(to));
+        self.replica.send(ReplicaMail::HandOver(to));
         // It is dropped when this server leads no more.
         let _ = given_up.recv_timeout(HAND_OVER_MAX);
         peers.stop();
@@ -279,11 +279,22 @@ fn bind(config: &Config) -> Result<Option<TcpListener>, StartError> {
     })
 }
 
-/// One thread for connections on a small machine; the replica and the log want cores too.
-fn shard_count() -> u16 {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    u16::try_from(cores.saturating_sub(2).clamp(1, 32)).unwrap_or(1)
+/// How many threads serve nothing but connections. On a small machine none: the replica's thread
+/// does it, since each hand-over to another thread costs more than it brings.
+fn shard_threads(config: &Config) -> u16 {
+    config.shard_threads.unwrap_or_else(|| {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        // The replica and the log want cores too.
+        u16::try_from(cores.saturating_sub(2).min(SHARD_THREADS_MAX)).unwrap_or(0)
+    })
 }
+
+fn shard_count(config: &Config) -> u16 {
+    shard_threads(config).max(1)
+}
+
+/// So many threads are more than one replica can keep busy.
+const SHARD_THREADS_MAX: usize = 32;
 
 fn random() -> Result<u64, StartError> {
     getrandom::u64().map_err(|error| StartError::System(io::Error::other(error)))

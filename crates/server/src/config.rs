@@ -65,6 +65,8 @@ pub struct Config {
     pub max_cnxns: u32,
     /// Requests under way; at the limit the server stops reading from its clients.
     pub global_outstanding_limit: u32,
+    /// Threads that serve nothing but connections, 0 for none; `None` goes by the number of cores.
+    pub shard_threads: Option<u16>,
     /// What slows clients down or turns them away.
     pub throttling: Throttling,
     /// Greatest request and greatest node.

@@ -1,6 +1,7 @@
-//! The four loops, one a thread: wait, hand over what came, carry out the effects in order.
+//! What the threads do: wait, hand over what came, carry out the effects in order.
 
 pub(crate) mod chronicle;
+pub(crate) mod driver;
 pub(crate) mod log;
 pub(crate) mod replica;
 pub(crate) mod shard;

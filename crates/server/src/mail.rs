@@ -1,9 +1,9 @@
 //! How the threads talk: what may lie in each mailbox, and how a sleeper is woken.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use mio::Waker;
@@ -80,69 +80,109 @@ pub(crate) struct Question {
     pub(crate) word: [u8; 4],
 }
 
+/// Wakes a thread that waits for its sockets. All that the thread has mailboxes for share it.
+#[derive(Debug)]
+pub(crate) struct Bell {
+    /// `None` only where nobody waits for sockets.
+    waker: Option<Waker>,
+    /// Whether the thread sleeps, or is about to, and nobody has woken it yet.
+    sleeping: AtomicBool,
+}
+
+impl Bell {
+    pub(crate) fn new(waker: Waker) -> Arc<Self> {
+        Arc::new(Self { waker: Some(waker), sleeping: AtomicBool::new(false) })
+    }
+
+    /// A bell that nobody hears.
+    #[cfg(test)]
+    pub(crate) fn mute() -> Arc<Self> {
+        Arc::new(Self { waker: None, sleeping: AtomicBool::new(false) })
+    }
+
+    /// Wakes the thread if it sleeps: after the feed or a mailbox got something new.
+    pub(crate) fn ring(&self) {
+        // What the thread has to see comes before this, and the thread looks after it has said
+        // that it sleeps: one of the two notices.
+        fence(Ordering::SeqCst);
+        if self.sleeping.load(Ordering::Relaxed)
+            && self.sleeping.swap(false, Ordering::Relaxed)
+            && let Some(waker) = &self.waker
+            && let Err(error) = waker.wake()
+        {
+            tracing::error!("cannot wake a thread: {error}");
+        }
+    }
+
+    /// Called by the thread before it looks a last time and sleeps.
+    pub(crate) fn will_sleep(&self) {
+        self.sleeping.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+    }
+
+    /// Called by the thread when it is awake.
+    pub(crate) fn is_awake(&self) {
+        self.sleeping.store(false, Ordering::Relaxed);
+    }
+}
+
 /// A shard's mailbox, and the bell beside it.
 #[derive(Debug)]
 pub(crate) struct ShardBox {
-    mail: Mutex<Vec<ShardMail>>,
-    waker: Waker,
-    /// Whether the shard sleeps, or is about to, and nobody has woken it yet.
-    sleeping: AtomicBool,
+    mail: Sender<ShardMail>,
+    bell: Arc<Bell>,
     stopping: AtomicBool,
 }
 
 impl ShardBox {
-    pub(crate) fn new(waker: Waker) -> Arc<Self> {
-        Arc::new(Self {
-            mail: Mutex::default(),
-            waker,
-            sleeping: AtomicBool::new(false),
-            stopping: AtomicBool::new(false),
-        })
+    /// The box, and what its owner takes the mail from.
+    pub(crate) fn new(bell: Arc<Bell>) -> (Arc<Self>, Receiver<ShardMail>) {
+        let (mail, inbox) = mailbox();
+        (Arc::new(Self { mail, bell, stopping: AtomicBool::new(false) }), inbox)
     }
 
     /// Puts something in and wakes the shard.
     pub(crate) fn send(&self, mail: ShardMail) {
-        self.mail.lock().unwrap_or_else(PoisonError::into_inner).push(mail);
-        self.wake();
+        // It listens no more only when the server ends.
+        let _ = self.mail.send(mail);
+        self.bell.ring();
     }
 
     /// Tells the shard to end.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
-        self.wake();
+        self.bell.ring();
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
     }
 
-    /// Wakes the shard if it sleeps: after the feed or the mailbox got something new.
+    /// Wakes the shard if it sleeps: after the feed got something new.
     pub(crate) fn wake(&self) {
-        // The swap comes after what the shard has to see, and the shard looks after it has said
-        // that it sleeps: one of the two notices.
-        if self.sleeping.swap(false, Ordering::SeqCst)
-            && let Err(error) = self.waker.wake()
-        {
-            tracing::error!("cannot wake a shard: {error}");
-        }
+        self.bell.ring();
+    }
+}
+
+/// The replica's mailbox, and the bell beside it.
+#[derive(Clone, Debug)]
+pub(crate) struct ReplicaBox {
+    mail: Sender<ReplicaMail>,
+    bell: Arc<Bell>,
+}
+
+impl ReplicaBox {
+    /// The box, and what its owner takes the mail from.
+    pub(crate) fn new(bell: Arc<Bell>) -> (Self, Receiver<ReplicaMail>) {
+        let (mail, inbox) = mailbox();
+        (Self { mail, bell }, inbox)
     }
 
-    /// Called by the shard before it looks a last time and sleeps.
-    pub(crate) fn will_sleep(&self) {
-        self.sleeping.store(true, Ordering::SeqCst);
-    }
-
-    /// Called by the shard when it is awake.
-    pub(crate) fn is_awake(&self) {
-        self.sleeping.store(false, Ordering::SeqCst);
-    }
-
-    pub(crate) fn has_mail(&self) -> bool {
-        !self.mail.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-
-    pub(crate) fn take_mail(&self) -> Vec<ShardMail> {
-        std::mem::take(&mut *self.mail.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Puts something in and wakes the replica. It listens no more only when the server ends, and
+    /// then nobody has to care.
+    pub(crate) fn send(&self, mail: ReplicaMail) {
+        let _ = self.mail.send(mail);
+        self.bell.ring();
     }
 }
 

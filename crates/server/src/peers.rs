@@ -18,12 +18,10 @@ pub(crate) mod incoming;
 pub(crate) mod links;
 pub(crate) mod listening;
 
-use std::sync::mpsc::Sender;
-
 use election::ElectionPeers;
 use links::Links;
 
-use crate::mail::ReplicaMail;
+use crate::mail::{ReplicaBox, ReplicaMail};
 
 /// Everything that the replica thread needs to reach the other servers.
 #[derive(Clone, Debug)]
@@ -40,7 +38,7 @@ impl Peers {
     }
 }
 
-/// Where inputs go. The replica listens no more only when the server ends.
-pub(crate) fn tell(replica: &Sender<ReplicaMail>, mail: ReplicaMail) {
-    let _ = replica.send(mail);
+/// Where inputs go.
+pub(crate) fn tell(replica: &ReplicaBox, mail: ReplicaMail) {
+    replica.send(mail);
 }

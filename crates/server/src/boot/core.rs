@@ -95,7 +95,7 @@ fn outstanding_max(config: &Config) -> usize {
     let throttle = config.throttling.requests_max as usize;
     // Java holds requests back above the throttle's limit in steps of a tenth of a second; here
     // they are held back where all others are.
-    let limit = match throttle.div_ceil(usize::from(shard_count())) {
+    let limit = match throttle.div_ceil(usize::from(shard_count(config))) {
         0 => limit,
         share => limit.min(share),
     };

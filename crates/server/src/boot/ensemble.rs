@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use ostler_wire::ids::Sid;
@@ -17,7 +16,7 @@ use super::core::record_bytes_max;
 use crate::config::ensemble::member_line;
 use crate::config::membership::{self, Membership, Role};
 use crate::config::{Config, Ensemble};
-use crate::mail::ReplicaMail;
+use crate::mail::ReplicaBox;
 use crate::peers::Peers;
 use crate::peers::address::HostPort;
 use crate::peers::election::{CONNS_MAX, ElectionPeers, ElectionSettings};
@@ -82,7 +81,7 @@ pub(super) fn peers(
     config: &Config,
     ensemble: &Ensemble,
     hash_key: u64,
-    replica: &Sender<ReplicaMail>,
+    replica: &ReplicaBox,
 ) -> Peers {
     let members = &config.membership.members;
     let others = |addresses: fn(&membership::Member) -> Vec<HostPort>| -> HashMap<_, _> {

@@ -13,23 +13,24 @@ use ostler_disk::snapshots::Snapshots;
 use ostler_disk::storage::Storage;
 use ostler_node::limits::Settings;
 use ostler_node::messages::{Service, ShardId};
-use ostler_node::replica::{Effect, LogOp, Replica};
+use ostler_node::replica::{LogOp, Replica};
 use ostler_node::shard::{LargeRequests, Shard};
 use ostler_tree::Tree;
 
 use super::core::version_dirs;
 use super::directories::Found;
 use super::ensemble::{self, Doors, Ports};
-use super::{End, Fatal, Server, StartError, random, shard_count};
+use super::{End, Fatal, Server, StartError, random, shard_count, shard_threads};
 use crate::admin::AdminLoop;
 use crate::config::Config;
 use crate::feed::Tail;
 use crate::loops::chronicle::Chronicle;
+use crate::loops::driver::{Driver, WAKE};
 use crate::loops::log::LogLoop;
-use crate::loops::replica::ReplicaLoop;
-use crate::loops::shard::{Listener, ShardLoop, WAKE};
+use crate::loops::replica::{self, ReplicaLoop};
+use crate::loops::shard::{self, Listener, ShardLoop};
 use crate::loops::snapshot::SnapshotLoop;
-use crate::mail::{Clocks, Question, ReplicaMail, ShardBox, SnapshotMail, mailbox};
+use crate::mail::{Bell, Clocks, Question, ReplicaBox, ShardBox, SnapshotMail, mailbox};
 use crate::net::limits::ConnLimits;
 use crate::peers::Peers;
 
@@ -47,9 +48,28 @@ pub(super) struct Taken {
 pub(super) struct Starter {
     config: Arc<Config>,
     clocks: Clocks,
-    shards: Vec<(Shard, Poll, Arc<ShardBox>)>,
+    shards: Vec<Shard>,
     end: Sender<End>,
     threads: Vec<JoinHandle<()>>,
+}
+
+/// A place to wait at, for a thread that is to come.
+struct Post {
+    poll: Poll,
+    bell: Arc<Bell>,
+}
+
+impl Post {
+    fn new() -> Result<Self, StartError> {
+        let poll = Poll::new()?;
+        let bell = Bell::new(Waker::new(poll.registry(), WAKE)?);
+        Ok(Self { poll, bell })
+    }
+
+    fn driver(self, clocks: Clocks) -> Driver {
+        let Self { poll, bell } = self;
+        Driver { poll, bell, clocks, shard: None, replica: None }
+    }
 }
 
 impl Starter {
@@ -66,12 +86,9 @@ impl Starter {
     ) -> Result<(), StartError> {
         let service = if self.config.ensemble.is_some() { Service::Down } else { Service::Up };
         let large_requests = LargeRequests::new(settings);
-        for shard in 0..shard_count() {
+        for shard in 0..shard_count(&self.config) {
             let shard = Shard::new(ShardId(shard), Arc::clone(settings), tree.clone(), random()?);
-            let poll = Poll::new()?;
-            let own_box = ShardBox::new(Waker::new(poll.registry(), WAKE)?);
-            let shard = shard.sharing(&large_requests).beginning(service);
-            self.shards.push((shard, poll, own_box));
+            self.shards.push(shard.sharing(&large_requests).beginning(service));
         }
         Ok(())
     }
@@ -85,6 +102,15 @@ impl Starter {
         Ok(())
     }
 
+    fn spawn_driver(&mut self, name: &str, driver: Driver) -> Result<(), StartError> {
+        let end = self.end.clone();
+        self.spawn(name, move || {
+            if let Err(error) = driver.run() {
+                let _ = end.send(End::Fatal(Fatal::Shard(error)));
+            }
+        })
+    }
+
     /// Starts the threads; from here on clients are served.
     pub(super) fn start(
         mut self,
@@ -94,18 +120,24 @@ impl Starter {
         ends: Receiver<End>,
     ) -> Result<Server, StartError> {
         let address = taken.listener.as_ref().and_then(|socket| socket.local_addr().ok());
-        let (to_replica, replica_mail) = mailbox();
         let (to_log, log_mail) = mailbox();
         let (to_snapshots, snapshot_mail) = mailbox();
         let (to_admin, questions) = mailbox();
         let feed = Tail::new();
-        let boxes: Vec<_> = self.shards.iter().map(|(_, _, own_box)| Arc::clone(own_box)).collect();
-        let listener =
-            taken.listener.map(|socket| Listener { socket, shards: boxes.clone(), next: 0 });
-        self.start_shards(&feed, listener, (&to_replica, &to_admin))?;
+        let is_shared = shard_threads(&self.config) == 0;
+        let own_post = Post::new()?;
+        let (to_replica, replica_mail) = ReplicaBox::new(Arc::clone(&own_post.bell));
+        let mut own_post = Some(own_post);
+        let mut shards = self.shards(&feed, (&to_replica, &to_admin), || {
+            own_post.take_if(|_| is_shared).map_or_else(Post::new, Ok)
+        })?;
+        let boxes: Vec<_> = shards.iter().map(|(shard, _)| Arc::clone(&shard.own_box)).collect();
+        if let Some((first, _)) = shards.first_mut() {
+            let shards = boxes.clone();
+            first.listener = taken.listener.map(|socket| Listener { socket, shards, next: 0 });
+        }
         let snapshots = found.storage.snapshots();
-        let mut effects = Vec::new();
-        let (replica, storage) = self.replica(settings, found, &mut effects)?;
+        let (replica, turn, storage) = self.replica(settings, found)?;
         let peers = self.peers(taken.hash_key, &to_replica);
         let replica = ReplicaLoop {
             replica,
@@ -116,11 +148,11 @@ impl Starter {
             snapshots: to_snapshots.clone(),
             peers: peers.clone(),
             end: self.end.clone(),
-            clocks: self.clocks,
             chronicle: Chronicle::new(),
             handing_over: None,
+            turn,
         };
-        self.spawn("replica", move || replica.run(effects))?;
+        self.start_drivers(shards, replica, own_post)?;
         self.start_log(storage, log_mail, &to_replica)?;
         self.start_snapshots(snapshots, snapshot_mail, &to_replica)?;
         let peers = peers
@@ -161,8 +193,7 @@ impl Starter {
         &self,
         settings: Arc<Settings>,
         found: Found,
-        effects: &mut Vec<Effect>,
-    ) -> Result<(Replica, Storage<RealDisk>), StartError> {
+    ) -> Result<(Replica, replica::Turn, Storage<RealDisk>), StartError> {
         let (at, seed) = (self.clocks.read(), random()?);
         let Found { data, storage, may_vote } = found;
         let Some(own) = &self.config.ensemble else {
@@ -174,11 +205,12 @@ impl Starter {
                      extendedTypesEnabled is not set"
                 );
             }
-            return Ok((replica, storage));
+            return Ok((replica, replica::Turn::default(), storage));
         };
         let epochs = storage
             .read_epochs(data.tree.last_zxid())
             .map_err(|error| StartError::Data(error.to_string()))?;
+        let mut effects = Vec::new();
         let replica = Replica::in_ensemble(
             at,
             settings,
@@ -188,42 +220,64 @@ impl Starter {
             epochs,
             may_vote,
             seed,
-            effects,
+            &mut effects,
         );
-        Ok((replica, storage))
+        Ok((replica, replica::Turn::beginning(effects), storage))
     }
 
-    fn peers(&self, hash_key: u64, replica: &Sender<ReplicaMail>) -> Option<Peers> {
+    fn peers(&self, hash_key: u64, replica: &ReplicaBox) -> Option<Peers> {
         let own = self.config.ensemble.as_ref()?;
         Some(ensemble::peers(&self.config, own, hash_key, replica))
     }
 
-    fn start_shards(
+    /// The shards, each with the place where it waits.
+    fn shards(
         &mut self,
         feed: &Tail,
-        mut listener: Option<Listener>,
-        (replica, questions): (&Sender<ReplicaMail>, &Sender<Question>),
-    ) -> Result<(), StartError> {
+        (replica, questions): (&ReplicaBox, &Sender<Question>),
+        mut post: impl FnMut() -> Result<Post, StartError>,
+    ) -> Result<Vec<(ShardLoop, Post)>, StartError> {
         let limits = ConnLimits::new(self.config.max_client_cnxns, self.config.max_cnxns);
-        for (shard, poll, own_box) in std::mem::take(&mut self.shards) {
+        let mut shards = Vec::new();
+        for shard in std::mem::take(&mut self.shards) {
+            let post = post()?;
+            let (own_box, mail) = ShardBox::new(Arc::clone(&post.bell));
             let shard = ShardLoop {
                 shard,
-                poll,
+                registry: post.poll.registry().try_clone()?,
                 own_box,
+                mail,
                 cursor: feed.cursor(),
                 replica: replica.clone(),
                 questions: questions.clone(),
-                clocks: self.clocks,
                 limits: Arc::clone(&limits),
                 keep_alive: self.config.client_tcp_keep_alive,
-                listener: listener.take(),
+                listener: None,
+                turn: shard::Turn::new(),
             };
-            let end = self.end.clone();
-            self.spawn("shard", move || {
-                if let Err(error) = shard.run() {
-                    let _ = end.send(End::Fatal(Fatal::Shard(error)));
-                }
-            })?;
+            shards.push((shard, post));
+        }
+        Ok(shards)
+    }
+
+    /// Starts the threads of shards and replica; a replica without a place of its own shares that
+    /// of the only shard.
+    fn start_drivers(
+        &mut self,
+        shards: Vec<(ShardLoop, Post)>,
+        replica: ReplicaLoop,
+        own_post: Option<Post>,
+    ) -> Result<(), StartError> {
+        let mut replica = Some(replica);
+        if let Some(post) = own_post {
+            let driver = Driver { replica: replica.take(), ..post.driver(self.clocks) };
+            self.spawn_driver("replica", driver)?;
+        }
+        for (shard, post) in shards {
+            let name = if replica.is_some() { "shard+replica" } else { "shard" };
+            let driver = post.driver(self.clocks);
+            let driver = Driver { shard: Some(shard), replica: replica.take(), ..driver };
+            self.spawn_driver(name, driver)?;
         }
         Ok(())
     }
@@ -232,7 +286,7 @@ impl Starter {
         &mut self,
         storage: Storage<RealDisk>,
         mail: Receiver<Vec<LogOp>>,
-        replica: &Sender<ReplicaMail>,
+        replica: &ReplicaBox,
     ) -> Result<(), StartError> {
         let slow_sync_ms = u64::try_from(self.config.fsync_warning_threshold_ms).unwrap_or(0);
         let log = LogLoop {
@@ -254,7 +308,7 @@ impl Starter {
         &self,
         snapshots: Snapshots<RealDisk>,
         mail: Receiver<SnapshotMail>,
-        replica: &Sender<ReplicaMail>,
+        replica: &ReplicaBox,
     ) -> Result<(), StartError> {
         let config = &self.config;
         let hours = u64::from(config.autopurge_purge_interval_hours);

@@ -74,6 +74,7 @@ fn with_defaults(settings: &Settings) -> Config {
         sessionless_cnxn_timeout_ms: positive(settings, "zookeeper.nio.sessionlessCnxnTimeout"),
         max_client_cnxns: positive(settings, "maxClientCnxns"),
         max_cnxns: positive(settings, "zookeeper.maxCnxns"),
+        shard_threads: shard_threads(settings),
         global_outstanding_limit: positive(settings, "zookeeper.globalOutstandingLimit"),
         throttling: Default::default(),
         jute_max_buffer_bytes,
@@ -126,6 +127,14 @@ fn with_defaults(settings: &Settings) -> Config {
 fn positive(settings: &Settings, name: &str) -> u32 {
     u32::try_from(settings.number(name).unwrap_or_default()).unwrap_or(0)
 }
+
+fn shard_threads(settings: &Settings) -> Option<u16> {
+    let threads = settings.number("zookeeper.ostler.shardThreads").unwrap_or(-1);
+    u16::try_from(threads.min(SHARD_THREADS_MAX)).ok()
+}
+
+/// More threads than any machine has cores for.
+const SHARD_THREADS_MAX: i64 = 1024;
 
 // Java: BinaryInputArchive, where the extra size is never below the 1024 it once always was.
 fn jute_extra_bytes(settings: &Settings, jute_max_buffer_bytes: u32) -> u32 {

@@ -5,7 +5,7 @@
 //! ends the server, since nothing could be acknowledged any more and nobody knows what is on disk.
 
 use std::io;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
 use ostler_disk::disk::Disk;
@@ -14,13 +14,13 @@ use ostler_disk::truncate::TruncateError;
 use ostler_node::replica::{EpochFile, Found, Input, LogOp};
 use ostler_wire::ids::Zxid;
 
-use crate::mail::ReplicaMail;
+use crate::mail::{ReplicaBox, ReplicaMail};
 
 /// What the log thread works with.
 pub(crate) struct LogLoop<D: Disk> {
     pub(crate) storage: Storage<D>,
     pub(crate) mail: Receiver<Vec<LogOp>>,
-    pub(crate) replica: Sender<ReplicaMail>,
+    pub(crate) replica: ReplicaBox,
     /// `fsync.warningthresholdms`.
     pub(crate) slow_sync: Duration,
     /// Whether transactions and the epoch they belong to are written: `false` for an observer that
@@ -139,8 +139,7 @@ impl<D: Disk + Clone> LogLoop<D> {
     }
 
     fn say(&self, mail: ReplicaMail) {
-        // Nobody listens only when the server ends.
-        let _ = self.replica.send(mail);
+        self.replica.send(mail);
     }
 }
 

@@ -1,20 +1,22 @@
-//! The replica thread.
+//! The replica's work: mail on one side, the replica on the other. Who waits, and whether a shard
+//! works on the same thread, is the driver's affair.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
+use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
-use ostler_node::clock::Clock;
+use ostler_node::clock::{Clock, Time};
+use ostler_node::messages::ToReplica;
 use ostler_node::replica::{Effect, Input, LogOp, Replica};
 
 use crate::boot::{End, Fatal};
 use crate::feed::Tail;
 use crate::loops::chronicle::Chronicle;
-use crate::mail::{Clocks, ReplicaMail, ShardBox, SnapshotMail};
+use crate::mail::{ReplicaMail, ShardBox, SnapshotMail};
 use crate::peers::Peers;
 use crate::peers::links::Outgoing;
 
-/// What the replica thread works with.
+/// What the replica works with.
 pub(crate) struct ReplicaLoop {
     pub(crate) replica: Replica,
     pub(crate) mail: Receiver<ReplicaMail>,
@@ -25,81 +27,99 @@ pub(crate) struct ReplicaLoop {
     /// The other servers, if there are any.
     pub(crate) peers: Option<Peers>,
     pub(crate) end: Sender<End>,
-    pub(crate) clocks: Clocks,
     pub(crate) chronicle: Chronicle,
     /// Who waits until this server leads no more.
     pub(crate) handing_over: Option<Sender<()>>,
+    pub(crate) turn: Turn,
+}
+
+/// What a turn works on; kept so that nothing is allocated again.
+#[derive(Default)]
+pub(crate) struct Turn {
+    /// Mail that was found before the turn began.
+    mail: Option<ReplicaMail>,
+    effects: Vec<Effect>,
+    /// Whether the replica has heard anything.
+    has_heard: bool,
+}
+
+impl Turn {
+    /// A first turn, with what the replica has to do before it hears anything.
+    pub(crate) fn beginning(effects: Vec<Effect>) -> Self {
+        Self { effects, has_heard: true, ..Self::default() }
+    }
 }
 
 impl ReplicaLoop {
-    /// Runs until it is told to stop or everybody is gone.
-    ///
-    /// `effects` are those with which the replica began.
-    pub(crate) fn run(mut self, mut effects: Vec<Effect>) {
-        self.carry_out(&mut effects);
-        while let Some(first) = self.wait() {
-            let at = self.clocks.read();
-            let mut next = first;
-            let mut taken = 0;
-            while let Some(mail) = next {
-                if !self.take(at, mail, &mut effects) {
-                    return;
-                }
-                taken += 1;
-                next = match self.mail.try_recv() {
-                    Ok(mail) if taken < TURN_MAX => Some(mail),
-                    Ok(mail) => {
-                        self.carry_out(&mut effects);
-                        taken = 0;
-                        Some(mail)
-                    }
-                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-                };
-            }
-            if self.replica.next_deadline().is_some_and(|deadline| deadline <= at.now) {
-                self.replica.hear(at, Input::Deadline, &mut effects);
-            }
-            self.carry_out(&mut effects);
+    /// Whether there is something to do without waiting.
+    pub(crate) fn is_busy(&mut self) -> bool {
+        let turn = &mut self.turn;
+        if turn.mail.is_none() {
+            turn.mail = self.mail.try_recv().ok();
+        }
+        turn.mail.is_some() || turn.has_heard
+    }
+
+    /// How long it can wait when nothing happens; `None` is for ever.
+    pub(crate) fn patience(&self, now: Time) -> Option<Duration> {
+        let deadline = self.replica.next_deadline()?;
+        Some(Duration::from_micros(deadline.0.saturating_sub(now.0)))
+    }
+
+    /// Takes what a shard of this thread has to say.
+    pub(crate) fn hear_shard(&mut self, at: Clock, messages: &mut Vec<ToReplica>) {
+        for message in messages.drain(..) {
+            self.hear(at, Input::FromShard(message));
         }
     }
 
-    /// The next mail; `Some(None)` when a deadline has come first, `None` when nobody is left.
-    fn wait(&self) -> Option<Option<ReplicaMail>> {
-        let Some(deadline) = self.replica.next_deadline() else {
-            return self.mail.recv().ok().map(Some);
-        };
-        let now = self.clocks.read().now;
-        let wait = Duration::from_micros(deadline.0.saturating_sub(now.0));
-        match self.mail.recv_timeout(wait) {
-            Ok(mail) => Some(Some(mail)),
-            Err(RecvTimeoutError::Timeout) => Some(None),
-            Err(RecvTimeoutError::Disconnected) => None,
+    /// Takes its mail, up to a bound, and carries out what follows from all that it has heard;
+    /// false if the server ends.
+    pub(crate) fn turn(&mut self, at: Clock) -> bool {
+        let mut goes_on = true;
+        for _ in 0..TURN_MAX {
+            let mail = self.turn.mail.take().or_else(|| self.mail.try_recv().ok());
+            let Some(mail) = mail else { break };
+            goes_on = self.take(at, mail);
+            if !goes_on {
+                break;
+            }
         }
+        if self.replica.next_deadline().is_some_and(|deadline| deadline <= at.now) {
+            self.hear(at, Input::Deadline);
+        }
+        if std::mem::take(&mut self.turn.has_heard) {
+            self.carry_out();
+        }
+        goes_on
+    }
+
+    fn hear(&mut self, at: Clock, input: Input) {
+        self.replica.hear(at, input, &mut self.turn.effects);
+        self.turn.has_heard = true;
     }
 
     /// Hands one mail to the machine; false if it is the last.
-    fn take(&mut self, at: Clock, mail: ReplicaMail, effects: &mut Vec<Effect>) -> bool {
+    fn take(&mut self, at: Clock, mail: ReplicaMail) -> bool {
         match mail {
             ReplicaMail::FromShard(messages) => {
                 for message in messages {
-                    self.replica.hear(at, Input::FromShard(message), effects);
+                    self.hear(at, Input::FromShard(message));
                 }
             }
-            ReplicaMail::LogSynced(zxid) => {
-                self.replica.hear(at, Input::LogSynced(zxid), effects);
-            }
-            ReplicaMail::SnapshotEnded => self.replica.hear(at, Input::SnapshotEnded, effects),
-            ReplicaMail::Input(input) => self.replica.hear(at, input, effects),
+            ReplicaMail::LogSynced(zxid) => self.hear(at, Input::LogSynced(zxid)),
+            ReplicaMail::SnapshotEnded => self.hear(at, Input::SnapshotEnded),
+            ReplicaMail::Input(input) => self.hear(at, input),
             ReplicaMail::Vote(sid, notification, _freight) => {
-                self.replica.hear(at, Input::Vote(sid, notification), effects);
+                self.hear(at, Input::Vote(sid, notification));
             }
             ReplicaMail::Packets(link, packets, _freight) => {
                 for packet in packets {
-                    self.replica.hear(at, Input::Packet(link, packet), effects);
+                    self.hear(at, Input::Packet(link, packet));
                 }
             }
             ReplicaMail::HandOver(to) => {
-                self.replica.hear(at, Input::HandOver, effects);
+                self.hear(at, Input::HandOver);
                 self.handing_over = Some(to);
             }
             ReplicaMail::Report(to) => {
@@ -112,8 +132,9 @@ impl ReplicaLoop {
         true
     }
 
-    fn carry_out(&mut self, effects: &mut Vec<Effect>) {
-        self.replica.end_turn(effects);
+    fn carry_out(&mut self) {
+        let mut effects = std::mem::take(&mut self.turn.effects);
+        self.replica.end_turn(&mut effects);
         let mut log_ops = Vec::new();
         let mut outgoing = Vec::new();
         let mut published = false;
@@ -145,6 +166,7 @@ impl ReplicaLoop {
                 }
             }
         }
+        self.turn.effects = effects;
         // Neither listens any more only when the server ends.
         if !log_ops.is_empty() {
             let _ = self.log.send(log_ops);

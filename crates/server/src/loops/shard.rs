@@ -1,38 +1,42 @@
-//! A shard thread: sockets and the feed on one side, a shard on the other.
+//! A shard's work: sockets and the feed on one side, a shard on the other.
 //!
 //! A turn reads every socket that has something, takes the mail and the feed, and only then writes:
-//! one write a connection and one mail to the replica for all that the turn made.
+//! one write a connection and one mail to the replica for all that the turn made. Who waits for the
+//! sockets, and whether the replica works on the same thread, is the driver's affair.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
+use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
-use mio::{Events, Interest, Poll, Token};
+use mio::{Interest, Registry, Token};
 use ostler_node::clock::{Clock, Span, Time};
 use ostler_node::messages::{ConnId, ToReplica};
 use ostler_node::shard::{Shard, ShardEffect, ShardInput};
 
 use crate::feed::Cursor;
-use crate::mail::{Clocks, Question, ReplicaMail, ShardBox, ShardMail};
+use crate::mail::{Question, ReplicaBox, ReplicaMail, ShardBox, ShardMail};
 use crate::net::limits::ConnLimits;
 use crate::net::sockets::{ReadOutcome, Sockets, prepare, reset};
 
-/// What a shard thread works with.
+/// What a shard works with.
 pub(crate) struct ShardLoop {
     pub(crate) shard: Shard,
-    pub(crate) poll: Poll,
+    /// Where its sockets are waited for.
+    pub(crate) registry: Registry,
     pub(crate) own_box: Arc<ShardBox>,
+    pub(crate) mail: Receiver<ShardMail>,
     pub(crate) cursor: Cursor,
-    pub(crate) replica: Sender<ReplicaMail>,
+    pub(crate) replica: ReplicaBox,
     pub(crate) questions: Sender<Question>,
-    pub(crate) clocks: Clocks,
     pub(crate) limits: Arc<ConnLimits>,
     pub(crate) keep_alive: bool,
     /// Only the first shard listens; it hands connections to the others in turn.
     pub(crate) listener: Option<Listener>,
+    pub(crate) turn: Turn,
 }
 
 /// The client port and who gets the next connection.
@@ -43,8 +47,10 @@ pub(crate) struct Listener {
 }
 
 /// What a turn works on; kept so that nothing is allocated again.
-struct Turn {
+pub(crate) struct Turn {
     sockets: Sockets,
+    /// Mail that was found before the turn began.
+    mail: Option<ShardMail>,
     /// Connections to be read, each once.
     to_read: VecDeque<ConnId>,
     effects: Vec<ShardEffect>,
@@ -59,16 +65,11 @@ struct Turn {
     told_until: Time,
 }
 
-impl ShardLoop {
-    /// Runs until the server ends.
-    pub(crate) fn run(mut self) -> io::Result<()> {
-        if let Some(listener) = &mut self.listener {
-            let registry = self.poll.registry();
-            registry.register(&mut listener.socket, LISTENER, Interest::READABLE)?;
-        }
-        let mut events = Events::with_capacity(1024);
-        let mut turn = Turn {
+impl Turn {
+    pub(crate) fn new() -> Self {
+        Self {
             sockets: Sockets::default(),
+            mail: None,
             to_read: VecDeque::new(),
             effects: Vec::new(),
             to_replica: Vec::new(),
@@ -77,75 +78,122 @@ impl ShardLoop {
             buffer: vec![0; READ_BUFFER_BYTES],
             accept_again: false,
             told_until: Time::default(),
-        };
-        while !self.own_box.is_stopping() {
-            self.sleep(&turn, &mut events)?;
-            let at = self.clocks.read();
-            self.note_events(&events, &mut turn);
-            self.accept(at, &mut turn);
-            self.take_mail(at, &mut turn);
-            // The feed first: a client may have seen, by another shard, what is in it.
-            self.follow_feed(at, &mut turn);
-            self.read_sockets(at, &mut turn);
-            if self.shard.next_deadline().is_some_and(|deadline| deadline <= at.now) {
-                self.shard.handle(at, ShardInput::Deadline, &mut turn.effects);
-            }
-            self.carry_out(at, &mut turn);
-            self.tell_long_answers(at, &mut turn);
         }
-        Ok(())
+    }
+}
+
+impl ShardLoop {
+    /// Begins to listen, if this is the shard that does.
+    pub(crate) fn begin(&mut self) -> io::Result<()> {
+        let Some(listener) = &mut self.listener else { return Ok(()) };
+        self.registry.register(&mut listener.socket, LISTENER, Interest::READABLE)
     }
 
-    fn sleep(&mut self, turn: &Turn, events: &mut Events) -> io::Result<()> {
-        self.own_box.will_sleep();
-        let busy = turn.accept_again
+    /// Whether the server ends.
+    pub(crate) fn is_over(&self) -> bool {
+        self.own_box.is_stopping()
+    }
+
+    /// Whether there is something to do without waiting.
+    pub(crate) fn is_busy(&mut self) -> bool {
+        let turn = &mut self.turn;
+        if turn.mail.is_none() {
+            turn.mail = self.mail.try_recv().ok();
+        }
+        turn.mail.is_some()
+            || turn.accept_again
             || !turn.to_read.is_empty()
+            || !turn.to_replica.is_empty()
             || !self.cursor.is_at_end()
-            || self.own_box.has_mail();
-        let wait = if busy {
-            Some(Duration::ZERO)
-        } else {
-            let now = self.clocks.read().now;
-            let deadline = self.shard.next_deadline();
-            let wait = deadline.map(|at| Duration::from_micros(at.0.saturating_sub(now.0)));
-            if turn.closing.is_empty() {
-                wait
-            } else {
-                Some(wait.map_or(LINGER, |w| w.min(LINGER)))
-            }
-        };
-        let polled = self.poll.poll(events, wait);
-        self.own_box.is_awake();
-        match polled {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
-            other => other,
-        }
+            || self.own_box.is_stopping()
     }
 
-    fn note_events(&self, events: &Events, turn: &mut Turn) {
-        for event in events {
-            match event.token() {
-                WAKE => {}
-                LISTENER => turn.accept_again = true,
-                token => {
-                    let Some(socket) = turn.sockets.by_token(token) else { continue };
-                    if event.is_writable() && !self.shard.unsent(socket.id).is_empty() {
-                        turn.to_write.push(socket.id);
-                    }
-                    if event.is_readable() || event.is_read_closed() || event.is_error() {
-                        socket.readable = true;
-                        if !socket.in_turn {
-                            socket.in_turn = true;
-                            turn.to_read.push_back(socket.id);
-                        }
-                    }
-                }
+    /// How long it can wait when nothing happens; `None` is for ever.
+    pub(crate) fn patience(&self, now: Time) -> Option<Duration> {
+        let deadline = self.shard.next_deadline();
+        let wait = deadline.map(|at| Duration::from_micros(at.0.saturating_sub(now.0)));
+        let linger = (!self.turn.closing.is_empty()).then_some(LINGER);
+        wait.into_iter().chain(linger).min()
+    }
+
+    /// Notes that something has happened to the listener or a socket.
+    pub(crate) fn note_event(&mut self, event: &Event) {
+        let turn = &mut self.turn;
+        if event.token() == LISTENER {
+            turn.accept_again = true;
+            return;
+        }
+        let Some(socket) = turn.sockets.by_token(event.token()) else { return };
+        if event.is_writable() && !self.shard.unsent(socket.id).is_empty() {
+            turn.to_write.push(socket.id);
+        }
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            socket.readable = true;
+            if !socket.in_turn {
+                socket.in_turn = true;
+                turn.to_read.push_back(socket.id);
             }
         }
     }
 
-    fn accept(&mut self, at: Clock, turn: &mut Turn) {
-        if !std::mem::take(&mut turn.accept_again) {
+    /// The first half of a turn: takes what there is. What it makes for the replica waits in
+    /// [`Self::messages`].
+    pub(crate) fn take_in(&mut self, at: Clock) {
+        self.accept(at);
+        self.take_mail(at);
+        // The feed first: a client may have seen, by another shard, what is in it.
+        self.follow_feed(at);
+        self.read_sockets(at);
+        if self.shard.next_deadline().is_some_and(|deadline| deadline <= at.now) {
+            self.shard.handle(at, ShardInput::Deadline, &mut self.turn.effects);
+        }
+        self.settle();
+    }
+
+    /// What it has to say to the replica, in order.
+    pub(crate) fn messages(&mut self) -> &mut Vec<ToReplica> {
+        &mut self.turn.to_replica
+    }
+
+    /// Says it, to a replica on another thread.
+    pub(crate) fn post(&mut self) {
+        if !self.turn.to_replica.is_empty() {
+            let messages = std::mem::take(&mut self.turn.to_replica);
+            self.replica.send(ReplicaMail::FromShard(messages));
+        }
+    }
+
+    /// The second half of a turn: shows what was committed meanwhile, and writes.
+    ///
+    /// Effects make more effects (what is written lets others go on), so until there are none.
+    pub(crate) fn carry_out(&mut self, at: Clock) {
+        self.follow_feed(at);
+        loop {
+            self.settle();
+            let mut to_write = std::mem::take(&mut self.turn.to_write);
+            for id in to_write.drain(..) {
+                self.write(at, id);
+            }
+            self.turn.to_write = to_write;
+            self.close_finished(at);
+            if self.turn.effects.is_empty() {
+                break;
+            }
+        }
+        self.tell_long_answers(at);
+    }
+
+    /// Puts what has to be done where it is done.
+    fn settle(&mut self) {
+        let mut effects = std::mem::take(&mut self.turn.effects);
+        for effect in effects.drain(..) {
+            self.effect(effect);
+        }
+        self.turn.effects = effects;
+    }
+
+    fn accept(&mut self, at: Clock) {
+        if !std::mem::take(&mut self.turn.accept_again) {
             return;
         }
         for _ in 0..ACCEPTS_A_TURN {
@@ -155,7 +203,7 @@ impl ShardLoop {
                     listener.next = (listener.next + 1) % listener.shards.len();
                     let shard = &listener.shards[listener.next];
                     if Arc::ptr_eq(shard, &self.own_box) {
-                        self.adopt(at, stream, remote, turn);
+                        self.adopt(at, stream, remote);
                     } else {
                         shard.send(ShardMail::Accepted(stream, remote));
                     }
@@ -171,16 +219,10 @@ impl ShardLoop {
                 },
             }
         }
-        turn.accept_again = true;
+        self.turn.accept_again = true;
     }
 
-    fn adopt(
-        &mut self,
-        at: Clock,
-        stream: TcpStream,
-        remote: std::net::SocketAddr,
-        turn: &mut Turn,
-    ) {
+    fn adopt(&mut self, at: Clock, stream: TcpStream, remote: std::net::SocketAddr) {
         let permit = match self.limits.permit(remote.ip()) {
             Ok(permit) => permit,
             Err(reason) => {
@@ -189,18 +231,20 @@ impl ShardLoop {
             }
         };
         let added = prepare(&stream, self.keep_alive)
-            .and_then(|()| turn.sockets.add(self.poll.registry(), stream, permit));
+            .and_then(|()| self.turn.sockets.add(&self.registry, stream, permit));
         match added {
-            Ok(id) => self.shard.handle(at, ShardInput::Accepted(id, remote), &mut turn.effects),
+            Ok(id) => {
+                self.shard.handle(at, ShardInput::Accepted(id, remote), &mut self.turn.effects)
+            }
             Err(error) => tracing::warn!("connection from {remote} lost at once: {error}"),
         }
     }
 
-    fn take_mail(&mut self, at: Clock, turn: &mut Turn) {
-        for mail in self.own_box.take_mail() {
-            let effects = &mut turn.effects;
+    fn take_mail(&mut self, at: Clock) {
+        while let Some(mail) = self.turn.mail.take().or_else(|| self.mail.try_recv().ok()) {
+            let effects = &mut self.turn.effects;
             match mail {
-                ShardMail::Accepted(stream, remote) => self.adopt(at, stream, remote, turn),
+                ShardMail::Accepted(stream, remote) => self.adopt(at, stream, remote),
                 ShardMail::Text(id, text) => {
                     self.shard.handle(at, ShardInput::Text(id, &text), effects);
                 }
@@ -219,121 +263,98 @@ impl ShardLoop {
     }
 
     /// Reads each connection that has something once, so that none keeps the others waiting.
-    fn read_sockets(&mut self, at: Clock, turn: &mut Turn) {
-        for _ in 0..turn.to_read.len() {
-            let Some(id) = turn.to_read.pop_front() else { return };
+    fn read_sockets(&mut self, at: Clock) {
+        for _ in 0..self.turn.to_read.len() {
+            let Some(id) = self.turn.to_read.pop_front() else { return };
             let paused = self.shard.is_paused(id);
-            let Some(socket) = turn.sockets.get(id) else { continue };
+            let Some(socket) = self.turn.sockets.get(id) else { continue };
             if paused && socket.closing_since.is_none() {
                 // It stays readable; the shard says when it may go on.
                 socket.in_turn = false;
                 continue;
             }
-            match socket.read(&mut turn.buffer) {
+            match socket.read(&mut self.turn.buffer) {
                 ReadOutcome::Bytes(count, more) => {
                     socket.readable = more;
                     socket.in_turn = more;
                     if more {
-                        turn.to_read.push_back(id);
+                        self.turn.to_read.push_back(id);
                     }
-                    let bytes = &turn.buffer[..count];
-                    self.shard.handle(at, ShardInput::Bytes(id, bytes), &mut turn.effects);
+                    let bytes = &self.turn.buffer[..count];
+                    self.shard.handle(at, ShardInput::Bytes(id, bytes), &mut self.turn.effects);
                 }
                 ReadOutcome::Empty => {
                     socket.readable = false;
                     socket.in_turn = false;
                 }
-                ReadOutcome::Gone => self.drop_conn(at, id, turn),
+                ReadOutcome::Gone => self.drop_conn(at, id),
             }
         }
     }
 
-    fn follow_feed(&mut self, at: Clock, turn: &mut Turn) {
+    fn follow_feed(&mut self, at: Clock) {
         while let Some(commit) = self.cursor.advance() {
-            self.shard.handle(at, ShardInput::Commit(commit), &mut turn.effects);
+            self.shard.handle(at, ShardInput::Commit(commit), &mut self.turn.effects);
         }
     }
 
-    /// Effects make more effects (what is written lets others go on), so until there are none.
-    fn carry_out(&mut self, at: Clock, turn: &mut Turn) {
-        loop {
-            let mut effects = std::mem::take(&mut turn.effects);
-            for effect in effects.drain(..) {
-                self.effect(effect, turn);
-            }
-            turn.effects = effects;
-            for id in std::mem::take(&mut turn.to_write) {
-                self.write(at, id, turn);
-            }
-            self.close_finished(at, turn);
-            if turn.effects.is_empty() {
-                break;
-            }
-        }
-        if !turn.to_replica.is_empty() {
-            let mail = ReplicaMail::FromShard(std::mem::take(&mut turn.to_replica));
-            // It listens no more only when the server ends.
-            let _ = self.replica.send(mail);
-        }
-    }
-
-    fn effect(&self, effect: ShardEffect, turn: &mut Turn) {
+    fn effect(&mut self, effect: ShardEffect) {
         match effect {
-            ShardEffect::Output(id) => turn.to_write.push(id),
+            ShardEffect::Output(id) => self.turn.to_write.push(id),
             ShardEffect::Close(id) => {
-                if let Some(socket) = turn.sockets.get(id)
+                if let Some(socket) = self.turn.sockets.get(id)
                     && socket.closing_since.is_none()
                 {
                     socket.closing_since = Some(Instant::now());
-                    turn.closing.push(id);
+                    self.turn.closing.push(id);
                 }
             }
             ShardEffect::Resume(id) => {
-                if let Some(socket) = turn.sockets.get(id)
+                if let Some(socket) = self.turn.sockets.get(id)
                     && socket.readable
                     && !socket.in_turn
                 {
                     socket.in_turn = true;
-                    turn.to_read.push_back(id);
+                    self.turn.to_read.push_back(id);
                 }
             }
             ShardEffect::FourLetterWord(conn, word) => {
                 let shard = Arc::clone(&self.own_box);
                 let _ = self.questions.send(Question { shard, conn, word });
             }
-            ShardEffect::ToReplica(message) => turn.to_replica.push(message),
+            ShardEffect::ToReplica(message) => self.turn.to_replica.push(message),
         }
     }
 
-    fn write(&mut self, at: Clock, id: ConnId, turn: &mut Turn) {
-        let Some(socket) = turn.sockets.get(id) else { return };
+    fn write(&mut self, at: Clock, id: ConnId) {
+        let Some(socket) = self.turn.sockets.get(id) else { return };
         match socket.write(self.shard.unsent(id)) {
             // What is left goes out when the socket says that it takes more.
-            Ok(count) => self.shard.sent(at, id, count, &mut turn.effects),
-            Err(_) => self.drop_conn(at, id, turn),
+            Ok(count) => self.shard.sent(at, id, count, &mut self.turn.effects),
+            Err(_) => self.drop_conn(at, id),
         }
     }
 
     /// Closes connections whose last words are out, or that do not take them.
-    fn close_finished(&mut self, at: Clock, turn: &mut Turn) {
-        for id in std::mem::take(&mut turn.closing) {
-            let Some(socket) = turn.sockets.get(id) else { continue };
+    fn close_finished(&mut self, at: Clock) {
+        for id in std::mem::take(&mut self.turn.closing) {
+            let Some(socket) = self.turn.sockets.get(id) else { continue };
             let patience = socket.closing_since.map_or(LINGER, |since| since.elapsed());
             if self.shard.unsent(id).is_empty() || patience >= LINGER {
-                self.drop_conn(at, id, turn);
+                self.drop_conn(at, id);
             } else {
-                turn.closing.push(id);
+                self.turn.closing.push(id);
             }
         }
     }
 
     /// A line a second at most: whoever asks for too much asks again and again.
-    fn tell_long_answers(&mut self, at: Clock, turn: &mut Turn) {
-        if at.now < turn.told_until {
+    fn tell_long_answers(&mut self, at: Clock) {
+        if at.now < self.turn.told_until {
             return;
         }
         let Some(long) = self.shard.take_long_answers() else { return };
-        turn.told_until = at.now + TOLD_AGAIN_AFTER;
+        self.turn.told_until = at.now + TOLD_AGAIN_AFTER;
         tracing::warn!(
             "answers longer than jute.maxbuffer: {}, the longest of {} bytes about {} to {} of \
              session 0x{:x}. A client drops the connection at answers beyond its own jute.maxbuffer",
@@ -345,14 +366,13 @@ impl ShardLoop {
         );
     }
 
-    fn drop_conn(&mut self, at: Clock, id: ConnId, turn: &mut Turn) {
-        turn.sockets.remove(self.poll.registry(), id);
-        self.shard.handle(at, ShardInput::Closed(id), &mut turn.effects);
+    fn drop_conn(&mut self, at: Clock, id: ConnId) {
+        self.turn.sockets.remove(&self.registry, id);
+        self.shard.handle(at, ShardInput::Closed(id), &mut self.turn.effects);
     }
 }
 
-/// The bell of the shard's mailbox.
-pub(crate) const WAKE: Token = Token(0);
+/// Below is the bell of the thread, above are the sockets.
 const LISTENER: Token = Token(1);
 
 /// How much is read from one socket before it is another's turn.

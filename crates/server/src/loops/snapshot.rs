@@ -3,14 +3,14 @@
 //! It holds a tree, which nobody changes, so nobody waits for it. A snapshot that cannot be written
 //! is reported and tried again at the next occasion: the log has everything.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use ostler_disk::disk::Disk;
 use ostler_disk::snapshots::Snapshots;
 use ostler_tree::Tree;
 
-use crate::mail::{ReplicaMail, SnapshotMail};
+use crate::mail::{ReplicaBox, ReplicaMail, SnapshotMail};
 
 /// What the snapshot thread works with.
 pub(crate) struct SnapshotLoop<D: Disk> {
@@ -18,7 +18,7 @@ pub(crate) struct SnapshotLoop<D: Disk> {
     /// How many snapshots a purge keeps, and the time between purges.
     pub(crate) purge: Option<(usize, Duration)>,
     pub(crate) mail: Receiver<SnapshotMail>,
-    pub(crate) replica: Sender<ReplicaMail>,
+    pub(crate) replica: ReplicaBox,
 }
 
 impl<D: Disk + Clone> SnapshotLoop<D> {
@@ -36,7 +36,7 @@ impl<D: Disk + Clone> SnapshotLoop<D> {
             match (mail, self.purge) {
                 (Ok(SnapshotMail::Write(tree)), _) => {
                     self.write(&tree);
-                    let _ = self.replica.send(ReplicaMail::SnapshotEnded);
+                    self.replica.send(ReplicaMail::SnapshotEnded);
                 }
                 (Err(RecvTimeoutError::Timeout), Some((keep, period))) => {
                     self.purge(keep);

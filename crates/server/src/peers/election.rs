@@ -15,7 +15,6 @@ mod conn;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{Shutdown, TcpStream};
-use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -26,7 +25,7 @@ use ostler_wire::vote::{Hello, Notification};
 
 use super::address::HostPort;
 use super::tell;
-use crate::mail::ReplicaMail;
+use crate::mail::{ReplicaBox, ReplicaMail};
 
 /// What election connections are made with.
 #[derive(Clone, Debug)]
@@ -51,7 +50,7 @@ pub(crate) struct ElectionPeers(Arc<Shared>);
 struct Shared {
     settings: ElectionSettings,
     hello: Vec<u8>,
-    replica: Sender<ReplicaMail>,
+    replica: ReplicaBox,
     state: Mutex<State>,
     /// Rings for every change; there are few servers and few changes.
     bell: Condvar,
@@ -90,7 +89,7 @@ struct Conn {
 }
 
 impl ElectionPeers {
-    pub(crate) fn new(settings: ElectionSettings, replica: Sender<ReplicaMail>) -> Self {
+    pub(crate) fn new(settings: ElectionSettings, replica: ReplicaBox) -> Self {
         let hello = settings.hello.encode();
         let state = Mutex::default();
         Self(Arc::new(Shared { settings, hello, replica, state, bell: Condvar::new() }))

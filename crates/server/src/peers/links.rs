@@ -11,7 +11,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -28,7 +27,7 @@ use super::address::{self, HostPort};
 use super::gate::Gate;
 use super::incoming::Incoming;
 use super::tell;
-use crate::mail::ReplicaMail;
+use crate::mail::{ReplicaBox, ReplicaMail};
 
 /// What links are made with.
 #[derive(Clone, Debug)]
@@ -70,7 +69,7 @@ pub(crate) struct Links(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     settings: LinkSettings,
-    replica: Sender<ReplicaMail>,
+    replica: ReplicaBox,
     table: Mutex<Table>,
 }
 
@@ -106,7 +105,7 @@ struct Queue {
 }
 
 impl Links {
-    pub(crate) fn new(settings: LinkSettings, replica: Sender<ReplicaMail>) -> Self {
+    pub(crate) fn new(settings: LinkSettings, replica: ReplicaBox) -> Self {
         Self(Arc::new(Shared { settings, replica, table: Mutex::default() }))
     }
 
@@ -347,7 +346,7 @@ impl Link {
     }
 
     /// Writes what is queued until the link ends.
-    fn write(&self, stall_max: Duration, replica: &Sender<ReplicaMail>) {
+    fn write(&self, stall_max: Duration, replica: &ReplicaBox) {
         let mut buffer = Vec::with_capacity(BUFFER_BYTES);
         while let Some((batch, bytes)) = self.next_batch() {
             if let Err(error) = self.write_batch(batch, &mut buffer, stall_max, replica) {
@@ -389,7 +388,7 @@ impl Link {
         batch: VecDeque<Outgoing>,
         buffer: &mut Vec<u8>,
         stall_max: Duration,
-        replica: &Sender<ReplicaMail>,
+        replica: &ReplicaBox,
     ) -> io::Result<()> {
         let mut out = Patient { link: self, stall_max };
         buffer.clear();

@@ -200,6 +200,9 @@ pub static PASS_THROUGH: &[Key] = &scoped(Scope::PassThrough, [
     row("tcpKeepAlive", Bool, FALSE, Works, "TCP keepalive on election connections"),
     row("ostler.silenceMaxMs", Int, ("-1", "ms"), Works,
         "Ostler's own: how long a leader or a learner may be silent; -1 is syncLimit ticks"),
+    row("ostler.shardThreads", Int, ("-1", "threads"), Works,
+        "Ostler's own: threads for connections alone; -1 goes by the number of cores, 0 has the \
+         replica's thread serve them"),
     row("electionPortBindRetry", Int, ("3", "tries"), Works, "0 is for ever"),
     row("kerberos.canonicalizeHostNames", Bool, FALSE, NoPart, "names of the servers"),
     // Administration.

@@ -2,12 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 
 use ostler_wire::ids::Zxid;
 use ostler_wire::vote::ServerState;
 
 use super::*;
+use crate::mail::Bell;
 use crate::peers::listening::Door;
 
 /// A server and what its replica would hear.
@@ -19,7 +20,7 @@ struct Server {
 
 impl Server {
     fn new(sid: i64, listener: TcpListener, addresses: &HashMap<Sid, Vec<HostPort>>) -> Self {
-        let (replica, mail) = channel();
+        let (replica, mail) = ReplicaBox::new(Bell::mute());
         let own = Sid(sid);
         let settings = ElectionSettings {
             own,

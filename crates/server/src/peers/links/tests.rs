@@ -1,11 +1,12 @@
 //! Links between two ends in one process, on real sockets.
 
 use std::net::TcpListener;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 
 use ostler_disk::stream;
 
 use super::*;
+use crate::mail::Bell;
 use crate::peers::listening::Door;
 
 /// A server that others connect to, and what its replica would hear.
@@ -18,7 +19,7 @@ struct End {
 
 impl End {
     fn new(addresses: HashMap<Sid, Vec<HostPort>>, lag_bytes_max: usize) -> Self {
-        let (replica, mail) = channel();
+        let (replica, mail) = ReplicaBox::new(Bell::mute());
         let settings = LinkSettings {
             addresses,
             dial_timeout: Duration::from_secs(5),
