@@ -1,169 +1,166 @@
 //! `cargo xtask bench`: Ostler and Apache ZooKeeper side by side, on one machine in one run.
 //!
-//! Every row runs on servers of its own that are started fresh, one after the other, never at the
-//! same time. The load comes from `ostler bench`, which speaks to both alike. The result is a
-//! Markdown table.
+//! Every row runs on servers of its own that are started fresh, one kind after the other, never at
+//! the same time. The load comes from `ostler bench`, which speaks to both alike. A row that fails
+//! is told as failed, and the others go on. The result is a Markdown table, a plot of the ratios
+//! and the raw figures; with `--scale`, tables and plots of what things cost as they grow.
 
+mod documents;
+mod figures;
+mod live;
 mod million;
+mod options;
 mod rows;
+mod scale;
 mod servers;
+mod svg;
+mod table;
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
 
+use options::Options;
 use rows::Row;
-use servers::{Kind, Place};
+use servers::Kind;
+use table::{Outcome, Results};
 
-const USAGE: &str = "usage: cargo xtask bench [option ...]
-  --rows NAME,...    only these rows
-  --servers NAME,... apache, ostler or both (both)
-  --seconds N        measured time of each load (10)
-  --warmup N         time before it, for the sake of Java's compiler (5)
-  --repeat N         runs of each row, in turn for each server; the best counts (1)
-  --count N          znodes of the large rows (1000000)
-  --ostler FILE      the binary (target/release/ostler, built if it is missing)
-  --dir DIR          where the servers keep their data (the system's temporary directory)
-rows: ";
+const TITLE: &str = "Ostler against Apache ZooKeeper";
 
-/// What the command line asks for.
-#[derive(Clone, Debug)]
-struct Options {
-    rows: Vec<&'static Row>,
-    servers: Vec<Kind>,
-    seconds: f64,
-    warmup: f64,
-    repeat: u32,
-    count: u64,
-    place: Place,
-}
-
-/// One server's result in one row.
-#[derive(Clone, Debug)]
-struct Cell {
-    /// What is compared.
-    value: f64,
-    text: String,
-}
+/// Where `--readme` keeps the figures of the table, from which it goes on the next time.
+const KEPT: &str = "docs/performance/table.json";
 
 /// Runs the command.
 ///
 /// # Errors
-/// When an option is wrong, a server does not start or a load fails.
+/// When an option is wrong, or a row failed: then the others have been told nevertheless.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    let options = parse(arguments)?;
-    let machine = machine();
-    let mut table = String::from("| |");
-    for kind in &options.servers {
-        table.push_str(&format!(" {} |", kind.title(&options.place)?));
+    let Some(options) = Options::parse(arguments)? else {
+        print(&options::usage());
+        return Ok(());
+    };
+    build_if_missing(&options)?;
+    live::end_with_signals(options.place.dir.clone())?;
+    if options.series.is_empty() { run_table(&options) } else { scale::run(&options) }
+}
+
+fn run_table(options: &Options) -> Result<()> {
+    let mut results = begin(options)?;
+    let start = Instant::now();
+    let mut failed = Vec::new();
+    for (index, row) in options.rows.iter().enumerate() {
+        let title = row.title(options);
+        eprintln!(
+            "[{}/{}] {title} ({:.0} s since the start)",
+            index + 1,
+            options.rows.len(),
+            start.elapsed().as_secs_f64()
+        );
+        let outcome = measure(row, title, options);
+        if outcome.failures.iter().any(Option::is_some) {
+            failed.push(row.name);
+        }
+        results.put(outcome);
+        // Kept at once: what comes next may be interrupted.
+        if let Some(file) = &options.outputs.json {
+            write_json(file, &results.to_json())?;
+        }
     }
-    let compared = options.servers.len() == 2;
-    table.push_str(if compared { " factor |\n|---|---|---|---|\n" } else { "\n|---|---|\n" });
-    for row in &options.rows {
-        eprintln!("{}", title(row, &options));
-        let cells = measure(row, &options)?;
-        table.push_str(&line(row, &title(row, &options), &cells));
-    }
-    million::forget(&options);
-    print(&format!("{machine}\n\n{table}"));
+    million::forget(options);
+    print(&results.markdown());
+    publish(&results, options)?;
+    eprintln!("took {:.0} s", start.elapsed().as_secs_f64());
+    ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
     Ok(())
 }
 
-/// The best result of each server. The servers take turns, so that what else the machine does
-/// meets both.
-fn measure(row: &Row, options: &Options) -> Result<Vec<Cell>> {
-    let mut best: Vec<Option<Cell>> = options.servers.iter().map(|_| None).collect();
+/// Results without any row, or those of an earlier run whose rows are run again in part.
+fn begin(options: &Options) -> Result<Results> {
+    let kept = options.outputs.root.join(KEPT);
+    let is_whole = options.rows.len() == rows::ALL.len();
+    let earlier = match &options.outputs.from {
+        Some(file) => Some(file.as_path()),
+        None if options.outputs.readme && !is_whole && kept.exists() => Some(kept.as_path()),
+        None => None,
+    };
+    if let Some(file) = earlier {
+        return Results::read(file);
+    }
+    Ok(Results {
+        machine: machine(),
+        command: options.command.clone(),
+        titles: [Kind::Apache.title(&options.place)?, Kind::Ostler.title(&options.place)?],
+        outcomes: Vec::new(),
+    })
+}
+
+/// Runs a row on each server. The servers take turns, so that what else the machine does meets
+/// both.
+fn measure(row: &'static Row, title: String, options: &Options) -> Outcome {
+    let mut outcome =
+        Outcome { row, title, samples: [Vec::new(), Vec::new()], failures: [None, None] };
     let repeat = if row.is_repeatable() { options.repeat.max(1) } else { 1 };
     for _ in 0..repeat {
-        for (kind, best) in options.servers.iter().zip(&mut best) {
-            let cell = row.measure(*kind, options)?;
-            eprintln!("  {:<7} {}", kind.name(), cell.text);
-            let is_better = best.as_ref().is_none_or(|best| {
-                if row.higher_is_better { cell.value > best.value } else { cell.value < best.value }
-            });
-            if is_better {
-                *best = Some(cell);
+        for kind in options.servers.iter().copied() {
+            match row.measure(kind, options) {
+                Ok(sample) => {
+                    let figures = row.figures.iter().chain(row.notes);
+                    let told: Vec<String> = figures
+                        .filter_map(|figure| {
+                            let value = sample.number(figure.key).ok()?;
+                            Some(format!("{} {}", figure.label, figure.text(value)))
+                        })
+                        .collect();
+                    eprintln!("  {:<7} {}", kind.name(), told.join(", "));
+                    outcome.samples[kind as usize].push(sample);
+                }
+                Err(error) => {
+                    eprintln!("  {:<7} FAILED: {error:#}", kind.name());
+                    outcome.failures[kind as usize] = Some(format!("{error:#}"));
+                }
             }
         }
     }
-    Ok(best.into_iter().flatten().collect())
+    outcome
 }
 
-fn title(row: &Row, options: &Options) -> String {
-    row.title.replace("1,000,000", &thousands(options.count as f64))
+/// Writes the files that were asked for.
+fn publish(results: &Results, options: &Options) -> Result<()> {
+    let outputs = &options.outputs;
+    if let Some(file) = &outputs.json {
+        write_json(file, &results.to_json())?;
+    }
+    if let Some(file) = &outputs.markdown {
+        write(file, &results.markdown())?;
+    }
+    let plot = svg::bars(TITLE, &results.bars());
+    if let Some(file) = &outputs.svg {
+        write(file, &plot)?;
+    }
+    if outputs.readme {
+        let markdown = results.markdown();
+        documents::replace(&outputs.root.join("README.md"), "table", &markdown)?;
+        let with_plot = format!("{markdown}\n![{TITLE}](performance/ratios.svg)");
+        documents::replace(&outputs.root.join("docs/performance.md"), "table", &with_plot)?;
+        write(&outputs.root.join("docs/performance/ratios.svg"), &plot)?;
+        write_json(&outputs.root.join(KEPT), &results.to_json())?;
+    }
+    Ok(())
 }
 
-fn line(row: &Row, title: &str, cells: &[Cell]) -> String {
-    let mut line = format!("| {title} |");
-    for cell in cells {
-        line.push_str(&format!(" {} |", cell.text));
+fn write(file: &Path, text: &str) -> Result<()> {
+    if let Some(directory) = file.parent() {
+        fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
     }
-    if let [apache, ostler] = cells {
-        let factor = if row.higher_is_better {
-            ostler.value / apache.value
-        } else {
-            apache.value / ostler.value
-        };
-        line.push_str(&format!(" **{factor:.1}** |"));
-    }
-    line.push('\n');
-    line
+    fs::write(file, text).with_context(|| file.display().to_string())
 }
 
-fn parse(arguments: &[String]) -> Result<Options> {
-    let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let mut options = Options {
-        rows: rows::ALL.iter().collect(),
-        servers: vec![Kind::Apache, Kind::Ostler],
-        seconds: 10.0,
-        warmup: 5.0,
-        repeat: 1,
-        count: 1_000_000,
-        place: Place {
-            ostler: target.join("release/ostler"),
-            apache: root.join("interop/apache"),
-            dir: std::env::temp_dir().join(format!("ostler-bench-{}", std::process::id())),
-        },
-    };
-    let mut arguments = arguments.iter();
-    while let Some(name) = arguments.next() {
-        let names = || rows::ALL.iter().map(|row| row.name).collect::<Vec<_>>().join(", ");
-        if name == "--help" {
-            print(&format!("{USAGE}{}\n", names()));
-            std::process::exit(0);
-        }
-        let value = arguments.next().with_context(|| format!("{USAGE}{}", names()))?;
-        match name.as_str() {
-            "--rows" => {
-                let find = |name| rows::ALL.iter().find(|row| row.name == name);
-                options.rows = value
-                    .split(',')
-                    .map(|name| find(name).with_context(|| format!("no row {name}: {}", names())))
-                    .collect::<Result<_>>()?;
-            }
-            "--servers" => {
-                let kinds = [Kind::Apache, Kind::Ostler];
-                options.servers = kinds
-                    .into_iter()
-                    .filter(|kind| value.split(',').any(|name| name == kind.name()))
-                    .collect();
-                ensure!(!options.servers.is_empty(), "--servers knows apache and ostler");
-            }
-            "--seconds" => options.seconds = value.parse().context("--seconds takes a number")?,
-            "--warmup" => options.warmup = value.parse().context("--warmup takes a number")?,
-            "--repeat" => options.repeat = value.parse().context("--repeat takes a number")?,
-            "--count" => options.count = value.parse().context("--count takes a number")?,
-            "--ostler" => options.place.ostler = PathBuf::from(value),
-            "--dir" => options.place.dir = PathBuf::from(value).join("ostler-bench"),
-            other => bail!("unknown option {other}\n{USAGE}{}", names()),
-        }
-    }
-    build_if_missing(&options)?;
-    Ok(options)
+fn write_json(file: &Path, value: &Value) -> Result<()> {
+    write(file, &format!("{}\n", serde_json::to_string_pretty(value)?))
 }
 
 fn build_if_missing(options: &Options) -> Result<()> {
@@ -179,20 +176,20 @@ fn build_if_missing(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// What the numbers were measured on.
+/// What the figures were measured on, as a sentence without its beginning.
 fn machine() -> String {
-    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu
         .lines()
         .find_map(|line| line.strip_prefix("model name"))
         .map_or("unknown processor", |rest| rest.trim_start_matches([' ', '\t', ':']));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     // What else the machine does meets both servers, yet not alike: a reader should know of it.
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or("unknown");
     format!(
-        "{cores} cores of {model}; server and load share them. \
-         Load average of the machine before the run: {load}."
+        "{cores} cores of {model}, which load and servers share over loopback; load average of \
+         the machine before the run: {load}."
     )
 }
 
@@ -200,37 +197,4 @@ fn machine() -> String {
 #[allow(clippy::print_stdout)]
 fn print(text: &str) {
     print!("{text}");
-}
-
-/// A number with a comma between thousands.
-fn thousands(number: f64) -> String {
-    let digits = format!("{number:.0}");
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// Microseconds as milliseconds.
-fn milliseconds(us: f64) -> String {
-    if us < 1_000.0 { format!("{:.3} ms", us / 1e3) } else { format!("{:.1} ms", us / 1e3) }
-}
-
-/// How long a server may take to start or to end.
-const PATIENCE: Duration = Duration::from_secs(300);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_grouped_by_thousands() {
-        assert_eq!(thousands(0.0), "0");
-        assert_eq!(thousands(999.6), "1,000");
-        assert_eq!(thousands(1_234_567.0), "1,234,567");
-    }
 }

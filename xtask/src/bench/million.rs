@@ -2,50 +2,53 @@
 
 use std::process::{Command, Stdio};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
-use super::rows::{pipelined, timed};
-use super::servers::{Kind, Server, Setup, snapshot_count};
-use super::{Cell, Options, milliseconds, thousands};
+use super::Options;
+use super::rows::timed;
+use super::servers::{Kind, Sample, Servers, Setup, snapshot_count};
 
 /// What is asked of a server with large data.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Question {
-    Memory,
-    Restart,
+    Fill,
     PacedWrites,
     PipelinedWrites,
+    Restart,
 }
 
-const MIB: f64 = 1024.0 * 1024.0;
-
 /// A snapCount that is never reached.
-const NEVER: &str = "snapCount=2000000000";
+pub(super) const NEVER: &str = "snapCount=2000000000";
+
+/// The p99.9 of paced writes needs this long to be one of many.
+const PACED_SECONDS_MIN: f64 = 10.0;
 
 /// Answers a question, filling the data in first if no other row has.
-pub(super) fn measure(question: Question, kind: Kind, options: &Options) -> Result<Cell> {
+pub(super) fn measure(question: Question, kind: Kind, options: &Options) -> Result<Sample> {
+    if question == Question::Fill {
+        setup(kind, &[]).remove(&options.place);
+        return fill(kind, options);
+    }
+    if !setup(kind, &[]).data_dir(&options.place).join("version-2").is_dir() {
+        eprintln!("  {:<7} is filled first", kind.name());
+        fill(kind, options)?;
+    }
     match question {
-        Question::Memory => memory(kind, options),
+        Question::Fill => unreachable!("answered before"),
         Question::Restart => restart(kind, options),
-        Question::PacedWrites => writes(
-            kind,
-            options,
-            &pipelined(&["--workload", "write", "--size", "1024", "--rate", "5000"]),
+        Question::PacedWrites => {
+            let seconds = options.seconds.max(PACED_SECONDS_MIN).min(3.0 * options.seconds);
+            let options = Options { seconds, ..options.clone() };
             // A snapshot every one or two seconds: one follows the other.
-            "snapCount=10000",
-        ),
-        Question::PipelinedWrites => writes(
-            kind,
-            options,
-            &pipelined(&["--workload", "write", "--size", "1024"]),
-            "snapCount=100000",
-        ),
+            writes(kind, &options, &["--rate", "5000"], "snapCount=10000")
+        }
+        Question::PipelinedWrites => writes(kind, options, &[], "snapCount=100000"),
     }
 }
 
 /// Removes the data of both servers.
 pub(super) fn forget(options: &Options) {
-    for kind in [Kind::Apache, Kind::Ostler] {
+    for kind in Kind::ALL {
         setup(kind, &[]).remove(&options.place);
     }
 }
@@ -54,86 +57,71 @@ fn setup(kind: Kind, lines: &[&str]) -> Setup {
     Setup {
         kind,
         name: format!("{}-million", kind.name()),
+        size: 1,
         heap: "-Xmx6g",
         lines: lines.iter().copied().map(str::to_owned).collect(),
     }
 }
 
-fn memory(kind: Kind, options: &Options) -> Result<Cell> {
-    setup(kind, &[]).remove(&options.place);
-    fill(kind, options)
-}
-
 /// Fills a fresh server, tells what memory that took, and stops it.
-fn fill(kind: Kind, options: &Options) -> Result<Cell> {
-    let server = Server::start(&setup(kind, &[]), &options.place)?;
+fn fill(kind: Kind, options: &Options) -> Result<Sample> {
+    let servers = Servers::start(&setup(kind, &[]), &options.place)?;
+    let before = servers.resident_bytes()?;
     let count = options.count.to_string();
-    let figures =
-        server.bench(&["--workload", "fill", "--size", "100", "--keep", "--count", &count])?;
-    let filled = server.resident_bytes()?;
-    let mut text = format!("{:.0} MiB", filled / MIB);
-    let mut value = filled;
-    if kind == Kind::Apache && collect_garbage(&server) {
-        let collected = server.resident_bytes()?;
-        text.push_str(&format!(" ({:.0} MiB after a full collection)", collected / MIB));
-        value = value.min(collected);
+    let load = ["--workload", "fill", "--size", "100", "--keep", "--count", &count];
+    let mut sample = servers.bench(&load)?;
+    if kind == Kind::Apache && collect_garbage(&servers) {
+        let grown = servers.resident_bytes()? - before;
+        sample.set("collected_each", grown / options.count as f64);
     }
-    text.push_str(&format!(", filled at {}/s", thousands(figures.number("ops_per_s")?)));
-    server.stop()?;
-    Ok(Cell { value, text })
+    servers.stop()?;
+    Ok(sample)
 }
 
-/// Asks Java for a full collection, so that garbage is not counted as data.
-fn collect_garbage(server: &Server<'_>) -> bool {
+/// Asks Java for a full collection, so that garbage is not taken for data.
+fn collect_garbage(servers: &Servers<'_>) -> bool {
     Command::new("jcmd")
-        .args([&server.pid().to_string(), "GC.run"])
+        .args([&servers.pid().to_string(), "GC.run"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()
         .is_ok_and(|status| status.success())
 }
 
-fn is_filled(kind: Kind, options: &Options) -> bool {
-    setup(kind, &[]).data_dir(&options.place).join("version-2").is_dir()
-}
-
-fn restart(kind: Kind, options: &Options) -> Result<Cell> {
-    if !is_filled(kind, options) {
-        fill(kind, options)?;
-    }
+fn restart(kind: Kind, options: &Options) -> Result<Sample> {
     // The better of two, since the first may find the files out of the page cache.
     let mut best = f64::INFINITY;
     for _ in 0..2 {
-        let server = Server::start(&setup(kind, &[]), &options.place)?;
-        best = best.min(server.start_taken.as_secs_f64());
-        server.stop()?;
+        let servers = Servers::start(&setup(kind, &[]), &options.place)?;
+        best = best.min(servers.start_taken.as_secs_f64());
+        servers.stop()?;
     }
-    Ok(Cell { value: best, text: format!("{best:.2} s") })
+    let mut sample = Sample::default();
+    sample.set("restart_s", best);
+    Ok(sample)
 }
 
-/// Measures the p99 of a load beside snapshots, and what it is without any.
-fn writes(kind: Kind, options: &Options, load: &[&str], snap_count: &str) -> Result<Cell> {
-    if !is_filled(kind, options) {
-        fill(kind, options)?;
-    }
-    let mut p99 = Vec::new();
+/// Measures the p99.9 of writes beside snapshots, and what it is without any.
+fn writes(kind: Kind, options: &Options, more: &[&str], snap_count: &str) -> Result<Sample> {
+    let load = ["--workload", "write", "--size", "1024", "--connections", "20", "--depth", "10"];
+    let load = [&load[..], more].concat();
+    let mut p99_9 = Vec::new();
+    let mut sample = Sample::default();
     let mut snapshots = 0;
     for line in [NEVER, snap_count] {
         let setup = setup(kind, &[line]);
         let data_dir = setup.data_dir(&options.place);
-        let server = Server::start(&setup, &options.place)?;
+        let servers = Servers::start(&setup, &options.place)?;
         let before = snapshot_count(&data_dir)?;
-        let figures = server.bench(&timed(load, options).as_slices())?;
-        p99.push(figures.number("p99_us")?);
-        snapshots = snapshot_count(&data_dir)? - before;
-        server.stop()?;
+        sample = servers.bench(&timed(&load, options).as_slices())?;
+        p99_9.push(sample.number("p99_9_us")?);
+        snapshots = snapshot_count(&data_dir)?.saturating_sub(before);
+        servers.stop()?;
     }
-    let (without, beside) = (p99[0], p99[1]);
-    let text = format!(
-        "{}, {:.2} times the {} without ({snapshots} snapshots)",
-        milliseconds(beside),
-        beside / without,
-        milliseconds(without)
-    );
-    Ok(Cell { value: beside, text })
+    ensure!(snapshots > 0, "no snapshot was taken beside the load");
+    sample.set("snapshots", snapshots as f64);
+    sample.set("without_us", p99_9[0]);
+    sample.set("beside_us", p99_9[1]);
+    sample.set("slowdown", p99_9[1] / p99_9[0]);
+    Ok(sample)
 }

@@ -1,124 +1,225 @@
-//! The rows of the table.
+//! The rows of the table: a load, the figures that are compared, and what they have to be.
 
 use anyhow::Result;
 
-use super::servers::{Figures, Kind, Server, Setup};
-use super::{Cell, Options, million, milliseconds, thousands};
+use super::figures::{Figure, Unit, Wanted};
+use super::servers::{Kind, Sample, Servers, Setup};
+use super::{Options, million};
 
-/// A row: a load and the figure that is compared.
+/// A row.
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) name: &'static str,
     pub(super) title: &'static str,
-    pub(super) higher_is_better: bool,
-    what: What,
+    /// What is wanted; a line of the table each.
+    pub(super) figures: &'static [Figure],
+    /// Told beside the first of them.
+    pub(super) notes: &'static [Figure],
+    work: Work,
 }
 
 #[derive(Debug)]
-enum What {
-    /// Operations per second of a load that runs for a time.
-    Rate(&'static [&'static str]),
+enum Work {
+    /// A load that runs for a time, on so many servers.
+    Load(usize, &'static [&'static str]),
     /// Time until the last of many watchers is told.
     Fanout,
-    /// Sessions per second.
+    /// Sessions per second, and what each costs.
     Sessions,
     /// On the data of the large rows.
     Million(million::Question),
 }
 
-const PIPELINED: &[&str] = &["--connections", "20", "--depth", "10"];
-
 /// All rows, in the order of the table.
 pub(super) const ALL: &[Row] = &[
-    rate(
-        "read-pipelined",
-        "reads of 1 KiB, 20 connections × 10 under way",
-        &["--workload", "read", "--size", "1024", "--connections", "20", "--depth", "10"],
-    ),
-    rate(
-        "write-pipelined",
-        "writes of 1 KiB, 20 connections × 10 under way",
-        &["--workload", "write", "--size", "1024", "--connections", "20", "--depth", "10"],
-    ),
-    rate(
-        "read-single",
-        "reads of 100 B, one at a time",
-        &["--workload", "read", "--size", "100", "--connections", "1", "--depth", "1"],
-    ),
-    rate(
-        "write-single",
-        "writes of 100 B, one at a time",
-        &["--workload", "write", "--size", "100", "--connections", "1", "--depth", "1"],
-    ),
-    rate(
-        "create",
-        "creates of 100 B, 20 connections × 10 under way",
-        &["--workload", "create", "--size", "100", "--connections", "20", "--depth", "10"],
-    ),
     Row {
-        name: "fanout",
-        title: "one change told to 1,000 watching sessions, until the last knows",
-        higher_is_better: false,
-        what: What::Fanout,
+        name: "read-pipelined",
+        title: "reads of 1 KiB, 20 connections × 10 under way",
+        figures: &[per_cpu(8.0)],
+        notes: &[RATE, P99],
+        work: Work::Load(1, &["read", "1024", "20", "10"]),
+    },
+    Row {
+        name: "read-many",
+        title: "reads of 100 B, 200 connections × 1 under way",
+        figures: &[per_cpu(4.0)],
+        notes: &[RATE, P99],
+        work: Work::Load(1, &["read", "100", "200", "1"]),
+    },
+    Row {
+        name: "read-single",
+        title: "reads of 100 B, one at a time",
+        figures: &[micros("p50_us", "p50", 5.0)],
+        notes: &[RATE, P99],
+        work: Work::Load(1, &["read", "100", "1", "1"]),
+    },
+    Row {
+        name: "write-pipelined",
+        title: "writes of 1 KiB, 20 connections × 10 under way",
+        figures: &[per_cpu(5.0)],
+        notes: &[RATE, P99],
+        work: Work::Load(1, &["write", "1024", "20", "10"]),
+    },
+    Row {
+        name: "write-single",
+        title: "writes of 100 B, one at a time",
+        figures: &[micros("p50_us", "p50", 1.8)],
+        notes: &[RATE, P99],
+        work: Work::Load(1, &["write", "100", "1", "1"]),
+    },
+    Row {
+        name: "create",
+        title: "creates of 100 B, 20 connections × 10 under way",
+        figures: &[per_cpu(6.0), micros("p99_us", "p99", 8.0)],
+        notes: &[RATE],
+        work: Work::Load(1, &["create", "100", "20", "10"]),
+    },
+    Row {
+        name: "ensemble-write",
+        title: "three servers: writes of 1 KiB, 30 connections × 10 under way",
+        figures: &[per_cpu(10.0), micros("p99_us", "p99", 5.0)],
+        notes: &[RATE],
+        work: Work::Load(3, &["write", "1024", "30", "10"]),
+    },
+    Row {
+        name: "ensemble-write-single",
+        title: "three servers: writes of 100 B, one at a time through a follower",
+        figures: &[micros("p50_us", "p50", 3.0)],
+        notes: &[RATE, P99],
+        work: Work::Load(3, &["write", "100", "1", "1"]),
+    },
+    Row {
+        name: "ensemble-read",
+        title: "three servers: reads of 1 KiB, 30 connections × 10 under way",
+        figures: &[per_cpu(8.0)],
+        notes: &[RATE, P99],
+        work: Work::Load(3, &["read", "1024", "30", "10"]),
     },
     Row {
         name: "sessions",
-        title: "opening 6,000 sessions, 20 at a time",
-        higher_is_better: true,
-        what: What::Sessions,
+        title: "6,000 sessions opened, 20 at a time",
+        figures: &[
+            figure("ops_per_s", "sessions per second", Unit::Rate, Wanted::Better(5.0)),
+            figure("bytes_each", "memory of each", Unit::Bytes, Wanted::AtMost(2_048.0)),
+        ],
+        notes: &[P99],
+        work: Work::Sessions,
     },
     Row {
-        name: "memory",
-        title: "resident memory with 1,000,000 znodes of 100 B",
-        higher_is_better: false,
-        what: What::Million(million::Question::Memory),
+        name: "fanout",
+        title: "one change told to 1,000 watching sessions",
+        figures: &[micros("last_p50_us", "p50 of the last to know", 8.0)],
+        notes: &[figure("last_p99_us", "p99", Unit::Micros, Wanted::Nothing)],
+        work: Work::Fanout,
+    },
+    Row {
+        name: "fill",
+        title: "1,000,000 znodes of 100 B created",
+        figures: &[figure(
+            "bytes_per_item",
+            "memory of each znode",
+            Unit::Bytes,
+            Wanted::AtMost(230.0),
+        )],
+        notes: &[
+            RATE,
+            figure("collected_each", "after a full collection", Unit::Bytes, Wanted::Nothing),
+        ],
+        work: Work::Million(million::Question::Fill),
     },
     Row {
         name: "restart",
-        title: "restart on those data until the first read is served",
-        higher_is_better: false,
-        what: What::Million(million::Question::Restart),
+        title: "restart on 1,000,000 znodes",
+        figures: &[figure(
+            "restart_s",
+            "until the first read is served",
+            Unit::Seconds,
+            Wanted::Better(15.0),
+        )],
+        notes: &[],
+        work: Work::Million(million::Question::Restart),
     },
     Row {
         name: "snapshot",
-        title: "p99 of 5,000 writes per second while those data are written to snapshots",
-        higher_is_better: false,
-        what: What::Million(million::Question::PacedWrites),
+        title: "5,000 writes/s of 1 KiB beside snapshots of 1,000,000 znodes",
+        figures: &[SLOWDOWN],
+        notes: &[BESIDE, WITHOUT],
+        work: Work::Million(million::Question::PacedWrites),
     },
     Row {
         name: "snapshot-full",
-        title: "the same with 20 connections × 10 writes of 1 KiB under way",
-        higher_is_better: false,
-        what: What::Million(million::Question::PipelinedWrites),
+        title: "20 × 10 writes of 1 KiB under way beside snapshots of 1,000,000 znodes",
+        figures: &[SLOWDOWN],
+        notes: &[BESIDE, WITHOUT],
+        work: Work::Million(million::Question::PipelinedWrites),
     },
 ];
 
-const fn rate(name: &'static str, title: &'static str, load: &'static [&'static str]) -> Row {
-    Row { name, title, higher_is_better: true, what: What::Rate(load) }
+const RATE: Figure = figure("ops_per_s", "/s", Unit::Rate, Wanted::Nothing);
+const P99: Figure = figure("p99_us", "p99", Unit::Micros, Wanted::Nothing);
+const BESIDE: Figure = figure("beside_us", "p99.9", Unit::Micros, Wanted::Nothing);
+const WITHOUT: Figure = figure("without_us", "without", Unit::Micros, Wanted::Nothing);
+const SLOWDOWN: Figure =
+    figure("slowdown", "p99.9 against without", Unit::Times, Wanted::AtMost(1.5));
+
+const fn figure(key: &'static str, label: &'static str, unit: Unit, wanted: Wanted) -> Figure {
+    Figure { key, label, unit, wanted }
+}
+
+const fn per_cpu(times: f64) -> Figure {
+    let label = "per second of the servers' CPU";
+    figure("ops_per_cpu_s", label, Unit::Rate, Wanted::Better(times))
+}
+
+const fn micros(key: &'static str, label: &'static str, times: f64) -> Figure {
+    figure(key, label, Unit::Micros, Wanted::Better(times))
 }
 
 impl Row {
-    /// Whether running it again changes nothing for the rows after it.
+    /// Whether running it again is quick and changes nothing for the rows after it.
     pub(super) fn is_repeatable(&self) -> bool {
-        !matches!(self.what, What::Million(_))
+        !matches!(self.work, Work::Million(million::Question::Fill))
     }
 
-    /// Runs the row on one server.
-    pub(super) fn measure(&self, kind: Kind, options: &Options) -> Result<Cell> {
-        if let What::Million(question) = &self.what {
-            return million::measure(*question, kind, options);
-        }
-        let setup = Setup::small(kind, self.name);
-        let server = Server::start(&setup, &options.place)?;
-        let cell = match &self.what {
-            What::Rate(load) => rate_cell(&server.bench(&timed(load, options).as_slices())?),
-            What::Fanout => fanout(&server),
-            What::Sessions => sessions(&server),
-            What::Million(_) => unreachable!("answered above"),
-        }?;
-        server.stop()?;
+    /// The title with the number of znodes that were asked for.
+    pub(super) fn title(&self, options: &Options) -> String {
+        use super::figures::thousands;
+        self.title
+            .replace("1,000,000", &thousands(options.count as f64))
+            .replace("1,000 watching", &format!("{} watching", thousands(options.watchers as f64)))
+            .replace("6,000 sessions", &format!("{} sessions", thousands(options.sessions as f64)))
+    }
+
+    /// Runs the row once on servers of one kind.
+    pub(super) fn measure(&self, kind: Kind, options: &Options) -> Result<Sample> {
+        let size = match &self.work {
+            Work::Million(question) => return million::measure(*question, kind, options),
+            Work::Load(size, _) => *size,
+            Work::Fanout | Work::Sessions => 1,
+        };
+        let setup = Setup::small(kind, self.name, size);
+        let measured = self.measure_on(&setup, options);
         setup.remove(&options.place);
-        Ok(cell)
+        measured
+    }
+
+    fn measure_on(&self, setup: &Setup, options: &Options) -> Result<Sample> {
+        let servers = Servers::start(setup, &options.place)?;
+        let sample = match &self.work {
+            Work::Load(_, load) => {
+                let [workload, size, connections, depth] = load else {
+                    unreachable!("a load has four words");
+                };
+                let load = ["--workload", workload, "--size", size, "--keep"];
+                let load = [&load[..], &["--connections", connections, "--depth", depth]].concat();
+                servers.bench(&timed(&load, options).as_slices())
+            }
+            Work::Fanout => fanout(&servers, options),
+            Work::Sessions => sessions(&servers, options),
+            Work::Million(_) => unreachable!("answered before"),
+        }?;
+        servers.stop()?;
+        Ok(sample)
     }
 }
 
@@ -138,43 +239,20 @@ pub(super) fn timed(load: &[&str], options: &Options) -> Timed {
     Timed(arguments)
 }
 
-/// The pipelined load of the large rows.
-pub(super) fn pipelined(load: &[&'static str]) -> Vec<&'static str> {
-    [load, PIPELINED].concat()
-}
-
-fn rate_cell(figures: &Figures) -> Result<Cell> {
-    let value = figures.number("ops_per_s")?;
-    let text = format!(
-        "{}/s, p99 {}, {:.1} µs CPU each",
-        thousands(value),
-        milliseconds(figures.number("p99_us")?),
-        figures.number("server_cpu_us_per_op")?
-    );
-    Ok(Cell { value, text })
-}
-
-fn fanout(server: &Server<'_>) -> Result<Cell> {
-    let load = ["--workload", "fanout", "--connections", "1000", "--rounds", "50"];
+fn fanout(servers: &Servers<'_>, options: &Options) -> Result<Sample> {
+    let watchers = options.watchers.to_string();
+    let load = ["--workload", "fanout", "--connections", &watchers, "--rounds", "50", "--keep"];
     // Once for Java's compiler.
-    server.bench(&load)?;
-    let figures = server.bench(&load)?;
-    let value = figures.number("last_p50_us")?;
-    let p99 = milliseconds(figures.number("last_p99_us")?);
-    Ok(Cell { value, text: format!("{}, p99 {p99}", milliseconds(value)) })
+    servers.bench(&load)?;
+    servers.bench(&load)
 }
 
-fn sessions(server: &Server<'_>) -> Result<Cell> {
-    let load = ["--workload", "sessions", "--count", "6000", "--connections", "20"];
+fn sessions(servers: &Servers<'_>, options: &Options) -> Result<Sample> {
+    let count = options.sessions.to_string();
+    let load = ["--workload", "sessions", "--count", &count, "--connections", "20"];
     // Memory grows only the first time; the rate is right when Java's compiler has been here.
-    let memory = server.bench(&load)?.number("bytes_per_item")?;
-    let figures = server.bench(&load)?;
-    let value = figures.number("ops_per_s")?;
-    let text = format!(
-        "{}/s, p99 {}, {} B each",
-        thousands(value),
-        milliseconds(figures.number("p99_us")?),
-        thousands(memory.max(0.0))
-    );
-    Ok(Cell { value, text })
+    let bytes_each = servers.bench(&load)?.number("bytes_per_item")?;
+    let mut sample = servers.bench(&load)?;
+    sample.set("bytes_each", bytes_each);
+    Ok(sample)
 }
