@@ -19,6 +19,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::config::{Config, ConfigError, ExitCode, Flags};
+use crate::huge_pages;
 use crate::logging;
 use crate::mail::{ReplicaBox, ReplicaMail, ShardBox, SnapshotMail, mailbox};
 use crate::net::listener::listen;
@@ -84,6 +85,7 @@ impl StartError {
 /// `ostler serve`: runs a server until a signal or a fatal error ends it.
 #[must_use]
 pub fn serve(arguments: &[String]) -> ProcessExitCode {
+    huge_pages::avoid();
     match configure(arguments) {
         Ok(config) => {
             logging::init(config.server_id);

@@ -10,12 +10,14 @@
 //! in order. What a request means is not decided here.
 //!
 //! Reading order: [`config`], [`logging`], [`boot`] (how it all starts and ends), `mail` and `feed`
-//! (how threads talk), the four loops, `net`, `peers` (the other servers), `admin`, `notify`.
+//! (how threads talk), the four loops, `net`, `peers` (the other servers), `admin`, `notify`,
+//! `huge_pages`.
 
 pub mod admin;
 pub mod boot;
 pub mod config;
 mod feed;
+mod huge_pages;
 pub mod logging;
 mod loops;
 mod mail;

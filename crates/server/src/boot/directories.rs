@@ -14,6 +14,7 @@ use ostler_tree::Tree;
 use super::StartError;
 use super::core::{storage_options, version_dirs};
 use crate::config::Config;
+use crate::huge_pages;
 
 /// What the server goes on with.
 pub(super) struct Found {
@@ -66,6 +67,7 @@ pub(super) fn recover(config: &Config, hash_key: u64) -> Result<Found, StartErro
     let (snap_dir, log_dir) = version_dirs(config);
     let start = Instant::now();
     let options = storage_options(config, hash_key);
+    huge_pages::suit_directory(&snap_dir);
     let mut storage = Storage::new(RealDisk, snap_dir, log_dir, options);
     let mut recovered = storage.recover().map_err(|error| StartError::Data(error.to_string()))?;
     if let Some((path, length_bytes)) = &recovered.torn_tail {
@@ -90,6 +92,7 @@ pub(super) fn recover(config: &Config, hash_key: u64) -> Result<Found, StartErro
         txns_logged = 0;
     }
     remove_marker(&marker)?;
+    huge_pages::suit_tree(&recovered.tree);
     tracing::info!(
         "{} znodes and {} sessions up to {} recovered in {} ms ({} transactions replayed)",
         recovered.tree.node_count(),
