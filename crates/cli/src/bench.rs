@@ -13,8 +13,10 @@ mod load;
 mod random;
 mod report;
 mod sessions;
+mod source;
 mod steady;
 mod swarm;
+mod tally;
 mod template;
 
 use std::fmt::Write as _;

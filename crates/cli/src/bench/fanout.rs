@@ -11,8 +11,8 @@ use ostler_wire::reply::ReplyHeader;
 use super::Options;
 use super::conn::Conn;
 use super::ground::Ground;
-use super::load::latencies;
 use super::swarm::{Happening, Next, Swarm};
+use super::tally::latencies;
 use super::template::framed;
 use crate::raw_client::{RawClient, get_data, set_data};
 
@@ -71,7 +71,7 @@ fn wait_for_each(swarm: &mut Swarm, xid: Xid, mut note: impl FnMut(Instant)) -> 
     let mut missing = swarm.conns.len();
     let deadline = Instant::now() + ROUND_MAX;
     while missing > 0 {
-        swarm.turn(Duration::from_millis(50), |_, happening, _| {
+        swarm.turn(Duration::from_millis(50), |_, happening, at| {
             let body = match happening {
                 Happening::Frame(body) => body,
                 Happening::Writable => return Ok(Next::Wait),
@@ -80,7 +80,7 @@ fn wait_for_each(swarm: &mut Swarm, xid: Xid, mut note: impl FnMut(Instant)) -> 
             let header = ReplyHeader::read(&mut Reader::new(body)).map_err(io::Error::other)?;
             if header.xid == xid {
                 missing -= 1;
-                note(Instant::now());
+                note(at);
             } else if header.xid != Xid::PING {
                 return Err(io::Error::other(format!("an unexpected frame: {header:?}")));
             }

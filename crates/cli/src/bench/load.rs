@@ -1,78 +1,38 @@
 //! Steady load: some connections, each with a fixed number of requests under way.
 //!
-//! One thread drives any number of connections. The loop is: wait, read replies, put a new request
-//! in the place of each, send. Everything it needs per operation is there before it starts.
+//! One thread drives any number of connections. The loop is: wait, read a connection once, put a
+//! new request in the place of each reply, send them with one write; a connection that may hold
+//! more replies has its next turn after all others. So no connection starves another, and what
+//! arrives together is counted together: there is one look at the clock for each read and each
+//! write, none for each request.
 
 use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
 use mio::{Events, Poll, Token};
 use ostler_wire::error::ErrorCode;
+use ostler_wire::frame;
 use ostler_wire::ids::Xid;
 use ostler_wire::jute::Reader;
 use ostler_wire::reply::ReplyHeader;
+use ostler_wire::request::Request;
 
-use super::conn::Conn;
-use super::random::Random;
-use super::template::Template;
+use super::conn::{Conn, Intake};
+use super::source::{Kind, Source};
+use super::tally::Tally;
 
 /// How long replies may take that are still missing when the load ends.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
+
+/// How long the server may take to close the sessions.
+const CLOSE_MAX: Duration = Duration::from_secs(10);
 
 /// How often idle sessions are looked at.
 const PING_SWEEP: Duration = Duration::from_secs(1);
 
 /// Longest wait of the loop, so that it sees the end of its time.
 const WAIT_MAX: Duration = Duration::from_millis(50);
-
-/// Latencies are counted in nanoseconds up to this.
-const LATENCY_MAX_NS: u64 = 300_000_000_000;
-
-/// What an operation is counted as.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Kind {
-    Read,
-    Write,
-}
-
-/// Where requests come from.
-pub(crate) enum Source {
-    /// Reads and overwrites of znodes `0..keys`, drawn evenly.
-    Mixed {
-        read: Template,
-        write: Template,
-        /// Share of reads, 0.0 to 1.0.
-        read_ratio: f64,
-        keys: u64,
-        random: Random,
-    },
-    /// Creates of znodes `next`, `next + step` … below `end`.
-    Create { template: Template, next: u64, step: u64, end: u64 },
-}
-
-impl Source {
-    /// Appends the next request; `None` when there is none left.
-    fn put(&mut self, xid: i32, out: &mut Vec<u8>) -> Option<Kind> {
-        match self {
-            Self::Mixed { read, write, read_ratio, keys, random } => {
-                let kind = if random.chance(*read_ratio) { Kind::Read } else { Kind::Write };
-                let template = if kind == Kind::Read { read } else { write };
-                template.put(xid, random.below(*keys), out);
-                Some(kind)
-            }
-            Self::Create { template, next, step, end } => {
-                if *next >= *end {
-                    return None;
-                }
-                template.put(xid, *next, out);
-                *next += *step;
-                Some(Kind::Write)
-            }
-        }
-    }
-}
 
 /// When a load starts, when its numbers begin to count and when it stops.
 #[derive(Clone, Copy, Debug)]
@@ -87,33 +47,24 @@ pub(crate) struct Schedule {
     pub(crate) rate: Option<f64>,
 }
 
-/// What a load did.
-pub(crate) struct Tally {
-    pub(crate) reads: Histogram<u64>,
-    pub(crate) writes: Histogram<u64>,
-    pub(crate) errors: u64,
-    /// The first error, in words.
-    pub(crate) first_error: Option<String>,
-    pub(crate) finished: Instant,
-}
-
-/// An empty histogram of latencies in nanoseconds.
-pub(crate) fn latencies() -> Histogram<u64> {
-    Histogram::new_with_bounds(1_000, LATENCY_MAX_NS, 3).expect("the bounds are in order")
-}
-
-struct Pending {
-    xid: Xid,
-    kind: Kind,
+/// Requests of one connection that follow each other and differ in nothing that is counted.
+struct Run {
     sent: Instant,
+    kind: Kind,
+    count: usize,
 }
 
 struct Lane {
     conn: Conn,
     /// In the order of sending, which is the order of the replies.
-    pending: VecDeque<Pending>,
+    runs: VecDeque<Run>,
+    under_way: usize,
+    /// Of the last request that was sent and of the last one that was answered.
     xid: i32,
+    xid_answered: i32,
     open: bool,
+    /// Invariant: this lane's index is in `Load::turns`.
+    has_turn: bool,
 }
 
 /// One thread's load.
@@ -123,6 +74,13 @@ pub(crate) struct Load {
     source: Source,
     schedule: Schedule,
     tally: Tally,
+    intake: Intake,
+    /// Requests that are about to be sent; empty between two connections.
+    output: Vec<u8>,
+    /// Lanes that may hold more replies, in the order of their turns.
+    turns: VecDeque<usize>,
+    lanes_open: usize,
+    under_way: usize,
     dry: bool,
     /// With a rate: when the next request is due, and the last time that requests were issued.
     due: Instant,
@@ -136,49 +94,57 @@ impl Load {
         let mut lanes = Vec::with_capacity(conns.len());
         for (index, mut conn) in conns.into_iter().enumerate() {
             conn.register(poll.registry(), Token(index))?;
-            let pending = VecDeque::with_capacity(schedule.depth);
-            lanes.push(Lane { conn, pending, xid: 0, open: true });
+            lanes.push(Lane {
+                conn,
+                runs: VecDeque::new(),
+                under_way: 0,
+                xid: 0,
+                xid_answered: 0,
+                open: true,
+                has_turn: false,
+            });
         }
-        let tally = Tally {
-            reads: latencies(),
-            writes: latencies(),
-            errors: 0,
-            first_error: None,
-            finished: schedule.start,
-        };
-        let due = schedule.start;
         Ok(Self {
             poll,
+            lanes_open: lanes.len(),
             lanes,
             source,
-            schedule,
-            tally,
+            tally: Tally::new(schedule.start),
+            intake: Intake::new(),
+            output: Vec::new(),
+            turns: VecDeque::new(),
+            under_way: 0,
             dry: false,
-            due,
-            issued: due,
+            due: schedule.start,
+            issued: schedule.start,
             lane_next: 0,
+            schedule,
         })
     }
 
     /// Runs the load to its end.
-    pub(crate) fn run(mut self) -> io::Result<Tally> {
+    pub(crate) fn run(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(1024);
         let mut sweep = self.schedule.start + PING_SWEEP;
-        self.issue_everywhere(Instant::now());
+        if self.schedule.rate.is_none() {
+            (0..self.lanes.len()).for_each(|index| self.refill(index));
+        }
         loop {
             let wait = match self.schedule.rate {
+                _ if !self.turns.is_empty() => Duration::ZERO,
                 None => WAIT_MAX,
                 Some(_) => self.due.saturating_duration_since(Instant::now()).min(WAIT_MAX),
             };
-            match self.poll.poll(&mut events, Some(wait)) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => result?,
-            }
-            let mut now = Instant::now();
+            self.wait(&mut events, wait)?;
             for event in &events {
-                self.serve(event.token().0, now);
-                now = Instant::now();
+                self.serve(event.token().0);
             }
+            for _ in 0..self.turns.len() {
+                let index = self.turns.pop_front().expect("it is not longer than it was");
+                self.lanes[index].has_turn = false;
+                self.serve(index);
+            }
+            let now = Instant::now();
             if self.schedule.rate.is_some() {
                 self.issue_by_rate(now);
             }
@@ -188,35 +154,97 @@ impl Load {
             }
             if self.is_over(now) {
                 self.tally.finished = now;
-                return Ok(self.tally);
+                return Ok(());
             }
         }
     }
 
-    /// Takes the replies of one connection and puts new requests in their places.
-    fn serve(&mut self, index: usize, now: Instant) {
-        loop {
-            let lane = &mut self.lanes[index];
-            if !lane.open {
-                return;
+    /// What was counted.
+    pub(crate) fn into_tally(self) -> Tally {
+        self.tally
+    }
+
+    /// Closes the sessions, so that the server need not expire them later.
+    pub(crate) fn close_sessions(&mut self) -> io::Result<()> {
+        let mut close = Vec::new();
+        frame::put(&mut close, |out| Request::CloseSession.encode(Xid(1), out));
+        let now = Instant::now();
+        for lane in &mut self.lanes {
+            lane.open = lane.open && lane.conn.send(&close, now).is_ok();
+        }
+        let mut missing = self.lanes.iter().filter(|lane| lane.open).count();
+        let mut events = Events::with_capacity(1024);
+        while missing > 0 && now.elapsed() < CLOSE_MAX {
+            self.wait(&mut events, WAIT_MAX)?;
+            for event in &events {
+                let Lane { conn, open, .. } = &mut self.lanes[event.token().0];
+                let mut answered = false;
+                let result = conn.flush(now).and_then(|()| {
+                    conn.read(&mut self.intake, |_, _| {
+                        answered = true;
+                        Ok(())
+                    })
+                });
+                if *open && (answered || result.is_err()) {
+                    *open = false;
+                    missing -= 1;
+                }
             }
-            let more = match lane.conn.read_some() {
-                Ok(more) => more,
-                Err(error) => return self.lose(index, &error),
+        }
+        Ok(())
+    }
+
+    fn wait(&mut self, events: &mut Events, wait: Duration) -> io::Result<()> {
+        match self.poll.poll(events, Some(wait)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                events.clear();
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    /// Reads a connection once and puts new requests in the places of its replies.
+    fn serve(&mut self, index: usize) {
+        let lane = &mut self.lanes[index];
+        if !lane.open {
+            return;
+        }
+        let before = lane.under_way;
+        let Lane { conn, runs, under_way, xid_answered, .. } = lane;
+        let (schedule, tally) = (&self.schedule, &mut self.tally);
+        let read = conn.read(&mut self.intake, |body, arrived| {
+            let header = ReplyHeader::read(&mut Reader::new(body)).map_err(io::Error::other)?;
+            if header.xid == Xid::PING {
+                return Ok(());
+            }
+            let xid = *xid_answered % i32::MAX + 1;
+            let Some(run) = runs.front_mut().filter(|_| header.xid == Xid(xid)) else {
+                return Err(io::Error::other(format!("a reply out of order: {header:?}")));
             };
-            let arrived = Instant::now();
-            if let Err(error) = take_replies(lane, &self.schedule, &mut self.tally, arrived) {
-                return self.lose(index, &error);
+            count_reply(header.err, run, arrived, schedule, tally);
+            *xid_answered = xid;
+            *under_way -= 1;
+            run.count -= 1;
+            if run.count == 0 {
+                runs.pop_front();
             }
-            if self.schedule.rate.is_none() {
-                self.refill(index, now);
+            Ok(())
+        });
+        self.under_way -= before - lane.under_way;
+        match read {
+            Ok(true) if !lane.has_turn => {
+                lane.has_turn = true;
+                self.turns.push_back(index);
             }
-            if let Err(error) = self.lanes[index].conn.flush(now) {
-                return self.lose(index, &error);
-            }
-            if !more {
-                return;
-            }
+            Ok(_) => {}
+            Err(error) => return self.lose(index, &error),
+        }
+        if let Err(error) = lane.conn.flush(Instant::now()) {
+            return self.lose(index, &error);
+        }
+        if self.schedule.rate.is_none() {
+            self.refill(index);
         }
     }
 
@@ -224,29 +252,41 @@ impl Load {
         !self.dry && self.schedule.until.is_none_or(|until| now < until)
     }
 
-    fn refill(&mut self, index: usize, now: Instant) {
-        if !self.issuing(now) {
+    /// Sends as many requests as there are free places.
+    fn refill(&mut self, index: usize) {
+        let free = self.schedule.depth - self.lanes[index].under_way;
+        if free == 0 {
             return;
         }
-        let lane = &mut self.lanes[index];
-        let sent = Instant::now();
-        while lane.pending.len() < self.schedule.depth {
-            if !put_request(lane, &mut self.source, sent) {
-                self.dry = true;
-                return;
-            }
+        let now = Instant::now();
+        if self.issuing(now) {
+            (0..free).for_each(|_| self.put_request(index, now));
+            self.send_output(index, now);
         }
     }
 
-    fn issue_everywhere(&mut self, now: Instant) {
-        if self.schedule.rate.is_some() {
+    /// Appends a request to the output, if there is one left; the time is what it counts from.
+    fn put_request(&mut self, index: usize, sent: Instant) {
+        let lane = &mut self.lanes[index];
+        let xid = lane.xid % i32::MAX + 1;
+        let Some(kind) = self.source.put(xid, &mut self.output) else {
+            self.dry = true;
             return;
+        };
+        lane.xid = xid;
+        lane.under_way += 1;
+        self.under_way += 1;
+        match lane.runs.back_mut() {
+            Some(run) if run.sent == sent && run.kind == kind => run.count += 1,
+            _ => lane.runs.push_back(Run { sent, kind, count: 1 }),
         }
-        for index in 0..self.lanes.len() {
-            self.refill(index, now);
-            if let Err(error) = self.lanes[index].conn.flush(now) {
-                self.lose(index, &error);
-            }
+    }
+
+    fn send_output(&mut self, index: usize, now: Instant) {
+        let sent = self.lanes[index].conn.send(&self.output, now);
+        self.output.clear();
+        if let Err(error) = sent {
+            self.lose(index, &error);
         }
     }
 
@@ -258,24 +298,20 @@ impl Load {
         while self.due <= now && self.issuing(now) {
             let Some(index) = self.free_lane() else { break };
             let sent = if self.due <= self.issued { self.due } else { now };
-            let lane = &mut self.lanes[index];
-            self.dry = !put_request(lane, &mut self.source, sent);
+            self.put_request(index, sent);
+            self.send_output(index, now);
             self.due += interval;
         }
         self.issued = now;
-        for index in 0..self.lanes.len() {
-            if self.lanes[index].open
-                && let Err(error) = self.lanes[index].conn.flush(now)
-            {
-                self.lose(index, &error);
-            }
-        }
     }
 
     fn free_lane(&mut self) -> Option<usize> {
         let count = self.lanes.len();
+        if self.under_way == self.lanes_open * self.schedule.depth {
+            return None;
+        }
         let index = (0..count).map(|step| (self.lane_next + step) % count).find(|index| {
-            self.lanes[*index].open && self.lanes[*index].pending.len() < self.schedule.depth
+            self.lanes[*index].open && self.lanes[*index].under_way < self.schedule.depth
         })?;
         self.lane_next = (index + 1) % count;
         Some(index)
@@ -285,7 +321,7 @@ impl Load {
         for index in 0..self.lanes.len() {
             let lane = &mut self.lanes[index];
             if lane.open
-                && lane.pending.is_empty()
+                && lane.under_way == 0
                 && let Err(error) = lane.conn.ping_if_idle(now)
             {
                 self.lose(index, &error);
@@ -295,60 +331,38 @@ impl Load {
 
     fn lose(&mut self, index: usize, error: &io::Error) {
         let lane = &mut self.lanes[index];
+        self.tally.fail(lane.under_way.max(1), || format!("a connection was lost: {error}"));
         lane.open = false;
-        self.tally.errors += lane.pending.len().max(1) as u64;
-        lane.pending.clear();
-        self.tally.first_error.get_or_insert_with(|| format!("a connection was lost: {error}"));
+        lane.runs.clear();
+        self.lanes_open -= 1;
+        self.under_way -= lane.under_way;
+        lane.under_way = 0;
     }
 
     fn is_over(&self, now: Instant) -> bool {
-        if self.lanes.iter().all(|lane| !lane.open) {
+        if self.lanes_open == 0 {
             return true;
         }
         if self.issuing(now) {
             return false;
         }
         let late = self.schedule.until.is_some_and(|until| now > until + DRAIN_MAX);
-        late || self.lanes.iter().all(|lane| lane.pending.is_empty())
+        late || self.under_way == 0
     }
 }
 
-/// Queues one request; false when there is none left.
-fn put_request(lane: &mut Lane, source: &mut Source, sent: Instant) -> bool {
-    let xid = lane.xid % i32::MAX + 1;
-    let Some(kind) = source.put(xid, &mut lane.conn.output) else { return false };
-    lane.xid = xid;
-    lane.pending.push_back(Pending { xid: Xid(xid), kind, sent });
-    true
-}
-
-fn take_replies(
-    lane: &mut Lane,
+/// Counts a reply to a request of `run`, if it falls into the measured time.
+fn count_reply(
+    err: ErrorCode,
+    run: &Run,
+    arrived: Instant,
     schedule: &Schedule,
     tally: &mut Tally,
-    arrived: Instant,
-) -> io::Result<()> {
-    let counts = arrived >= schedule.count_from && schedule.until.is_none_or(|end| arrived < end);
-    while let Some(body) = lane.conn.pop_frame()? {
-        let header = ReplyHeader::read(&mut Reader::new(body)).map_err(io::Error::other)?;
-        if header.xid == Xid::PING {
-            continue;
-        }
-        let pending = lane.pending.pop_front().filter(|pending| pending.xid == header.xid);
-        let Some(pending) = pending else {
-            return Err(io::Error::other(format!("a reply out of order: {header:?}")));
-        };
-        if header.err != ErrorCode::OK {
-            tally.errors += 1;
-            tally.first_error.get_or_insert_with(|| format!("the server answers {:?}", header.err));
-        } else if counts {
-            let latency = arrived.saturating_duration_since(pending.sent).as_nanos();
-            let latency_ns = u64::try_from(latency).unwrap_or(u64::MAX);
-            match pending.kind {
-                Kind::Read => tally.reads.saturating_record(latency_ns),
-                Kind::Write => tally.writes.saturating_record(latency_ns),
-            }
-        }
+) {
+    if err != ErrorCode::OK {
+        tally.fail(1, || format!("the server answers {err:?}"));
+    } else if arrived >= schedule.count_from && schedule.until.is_none_or(|end| arrived < end) {
+        let latency = arrived.saturating_duration_since(run.sent).as_nanos();
+        tally.note(run.kind, u64::try_from(latency).unwrap_or(u64::MAX));
     }
-    Ok(())
 }

@@ -13,8 +13,8 @@ use ostler_wire::request::Request;
 
 use super::Options;
 use super::conn::Conn;
-use super::load::latencies;
 use super::swarm::{Happening, Next, Swarm};
+use super::tally::latencies;
 use crate::raw_client::SessionRequest;
 
 /// How long the server may be silent.

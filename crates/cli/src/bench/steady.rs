@@ -8,9 +8,11 @@ use anyhow::{Result, anyhow};
 
 use super::conn::Conn;
 use super::ground::Ground;
-use super::load::{Load, Schedule, Source, Tally};
+use super::load::{Load, Schedule};
 use super::random::Random;
 use super::report::{Report, count, size};
+use super::source::{Kind, Source};
+use super::tally::Tally;
 use super::template::{Template, framed};
 use super::{Options, Workload, heading, server_use};
 use crate::process::ProcessUse;
@@ -37,8 +39,8 @@ pub(super) fn run(options: &Options, ground: &Ground) -> Result<Report> {
         let source = source(options, ground, thread as u64, threads as u64);
         loads.push(Load::new(conns, source, schedule)?);
     }
-    let measured = measure(options, loads, schedule)?;
-    Ok(tell(options, &measured))
+    let mut measured = measure(options, loads, schedule)?;
+    Ok(tell(options, &mut measured))
 }
 
 /// When things happen; all threads keep to the same times.
@@ -93,7 +95,10 @@ struct Measured {
 }
 
 fn measure(options: &Options, loads: Vec<Load>, schedule: Schedule) -> Result<Measured> {
-    let threads: Vec<_> = loads.into_iter().map(|load| thread::spawn(move || load.run())).collect();
+    let threads: Vec<_> = loads
+        .into_iter()
+        .map(|mut load| thread::spawn(move || load.run().map(|()| load)))
+        .collect();
     thread::sleep(schedule.count_from.saturating_duration_since(Instant::now()));
     let server_before = server_use(options)?;
     let own_before = ProcessUse::own()?;
@@ -106,25 +111,19 @@ fn measure(options: &Options, loads: Vec<Load>, schedule: Schedule) -> Result<Me
         }
         None => None,
     };
-    let mut joined: Option<Tally> = None;
+    let mut ended = Vec::with_capacity(threads.len());
     for thread in threads {
-        let tally = thread.join().map_err(|_| anyhow!("a thread of the load panicked"))??;
-        match &mut joined {
-            None => joined = Some(tally),
-            Some(joined) => {
-                joined.reads.add(&tally.reads)?;
-                joined.writes.add(&tally.writes)?;
-                joined.errors += tally.errors;
-                joined.first_error = joined.first_error.take().or(tally.first_error);
-                joined.finished = joined.finished.max(tally.finished);
-            }
-        }
+        ended.push(thread.join().map_err(|_| anyhow!("a thread of the load panicked"))??);
     }
-    let tally = joined.ok_or_else(|| anyhow!("there is no thread"))?;
     let (server_after, own_after) = match timed {
         Some(readings) => readings,
         None => readings()?,
     };
+    let mut tally = Tally::new(schedule.start);
+    for mut load in ended {
+        load.close_sessions()?;
+        tally.join(load.into_tally());
+    }
     let end = schedule.until.unwrap_or(tally.finished);
     Ok(Measured {
         taken: end.saturating_duration_since(schedule.count_from),
@@ -134,9 +133,10 @@ fn measure(options: &Options, loads: Vec<Load>, schedule: Schedule) -> Result<Me
     })
 }
 
-fn tell(options: &Options, measured: &Measured) -> Report {
-    let tally = &measured.tally;
-    let ops = tally.reads.len() + tally.writes.len();
+fn tell(options: &Options, measured: &mut Measured) -> Report {
+    let tally = &mut measured.tally;
+    let all = tally.latencies_of(|_| true);
+    let ops = all.len();
     let seconds = measured.taken.as_secs_f64();
     let mut report = Report::default();
     let name = format!("{:?}", options.workload).to_lowercase();
@@ -164,12 +164,12 @@ fn tell(options: &Options, measured: &Measured) -> Report {
         report.text("first_error", error);
         report.line(&format!("  error     {error}"));
     }
-    let mut all = tally.reads.clone();
-    all.add(&tally.writes).expect("both have the same bounds");
     report.latencies("latency", "", &all);
-    if !tally.reads.is_empty() && !tally.writes.is_empty() {
-        report.latencies("reads", "read_", &tally.reads);
-        report.latencies("writes", "write_", &tally.writes);
+    let reads = tally.latencies_of(Kind::is_read);
+    let writes = tally.latencies_of(|kind| !kind.is_read());
+    if !reads.is_empty() && !writes.is_empty() {
+        report.latencies("reads", "read_", &reads);
+        report.latencies("writes", "write_", &writes);
     }
     tell_use(options, measured, count(ops), &mut report);
     report

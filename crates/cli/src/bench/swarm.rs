@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
 
-use super::conn::Conn;
+use super::conn::{Conn, Intake};
 
 /// How often idle sessions are looked at.
 const PING_SWEEP: Duration = Duration::from_secs(1);
@@ -15,6 +15,7 @@ pub(crate) struct Swarm {
     poll: Poll,
     events: Events,
     pub(crate) conns: Vec<Conn>,
+    intake: Intake,
     sweep: Instant,
 }
 
@@ -42,6 +43,7 @@ impl Swarm {
             poll: Poll::new()?,
             events: Events::with_capacity(1024),
             conns: Vec::new(),
+            intake: Intake::new(),
             sweep: Instant::now() + PING_SWEEP,
         })
     }
@@ -56,9 +58,7 @@ impl Swarm {
 
     /// Queues and sends bytes on a connection.
     pub(crate) fn send(&mut self, index: usize, bytes: &[u8]) -> io::Result<()> {
-        let conn = &mut self.conns[index];
-        conn.output.extend_from_slice(bytes);
-        conn.flush(Instant::now())
+        self.conns[index].send(bytes, Instant::now())
     }
 
     /// Waits once, up to `wait`, and tells what happened.
@@ -76,15 +76,16 @@ impl Swarm {
             let index = event.token().0;
             let conn = &mut self.conns[index];
             if event.is_writable() {
-                if let Next::Send(bytes) = tell(index, Happening::Writable, now)? {
-                    conn.output.extend_from_slice(&bytes);
-                }
-                if let Err(error) = conn.flush(now) {
+                let sent = match tell(index, Happening::Writable, now)? {
+                    Next::Send(bytes) => conn.send(&bytes, now),
+                    Next::Wait => conn.flush(now),
+                };
+                if let Err(error) = sent {
                     tell(index, Happening::Lost(error), now)?;
                 }
             }
             if event.is_readable() {
-                read(index, conn, now, &mut tell)?;
+                read(index, conn, &mut self.intake, &mut tell)?;
             }
             now = Instant::now();
         }
@@ -99,32 +100,37 @@ impl Swarm {
     }
 }
 
+/// Reads until the socket is drained.
 fn read(
     index: usize,
     conn: &mut Conn,
-    now: Instant,
+    intake: &mut Intake,
     tell: &mut impl FnMut(usize, Happening<'_>, Instant) -> io::Result<Next>,
 ) -> io::Result<()> {
     loop {
-        let more = match conn.read_some() {
-            Ok(more) => more,
+        let mut answer = Vec::new();
+        let mut refused = None;
+        let result = conn.read(intake, |body, arrived| {
+            match tell(index, Happening::Frame(body), arrived) {
+                Ok(Next::Send(bytes)) => answer.extend_from_slice(&bytes),
+                Ok(Next::Wait) => {}
+                // What the caller makes of a frame is no fault of the connection.
+                Err(error) => refused = refused.take().or(Some(error)),
+            }
+            Ok(())
+        });
+        if let Some(error) = refused {
+            return Err(error);
+        }
+        let now = Instant::now();
+        let result = result.and_then(|more| conn.send(&answer, now).map(|()| more));
+        match result {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
             Err(error) => {
                 tell(index, Happening::Lost(error), now)?;
                 return Ok(());
             }
-        };
-        let mut answer = Vec::new();
-        while let Some(body) = conn.pop_frame()? {
-            if let Next::Send(bytes) = tell(index, Happening::Frame(body), now)? {
-                answer.extend_from_slice(&bytes);
-            }
-        }
-        if !answer.is_empty() {
-            conn.output.extend_from_slice(&answer);
-            conn.flush(now)?;
-        }
-        if !more {
-            return Ok(());
         }
     }
 }
