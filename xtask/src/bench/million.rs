@@ -25,6 +25,11 @@ const PACED_SECONDS_MIN: f64 = 10.0;
 
 /// Answers a question, filling the data in first if no other row has.
 pub(super) fn measure(question: Question, kind: Kind, options: &Options) -> Result<Sample> {
+    answer(question, kind, options)
+        .map_err(|error| setup(kind, &[]).explain(&options.place, &error))
+}
+
+fn answer(question: Question, kind: Kind, options: &Options) -> Result<Sample> {
     if question == Question::Fill {
         setup(kind, &[]).remove(&options.place);
         return fill(kind, options);

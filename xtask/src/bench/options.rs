@@ -26,6 +26,7 @@ const USAGE: &str = "usage: cargo xtask bench [option ...]
   --svg FILE         draw the ratios there
   --readme           write tables and plots into README.md and docs, and keep the figures there
   --ostler FILE      the binary (target/release/ostler, built if it is missing)
+  --load FILE        the ostler that makes the load (the same)
   --dir DIR          where the servers keep their data (the system's temporary directory)";
 
 /// What the command line asks for.
@@ -91,6 +92,7 @@ impl Options {
             watchers: 1_000,
             place: Place {
                 ostler: target.join("release/ostler"),
+                load: None,
                 apache: root.join("interop/apache"),
                 dir: std::env::temp_dir().join(format!("ostler-bench-{}", std::process::id())),
             },
@@ -157,6 +159,7 @@ impl Options {
             "--markdown" => self.outputs.markdown = Some(path),
             "--svg" => self.outputs.svg = Some(path),
             "--ostler" => self.place.ostler = path,
+            "--load" => self.place.load = Some(path),
             "--dir" => self.place.dir = path.join("ostler-bench"),
             _ => return false,
         }

@@ -198,7 +198,8 @@ impl Row {
             Work::Fanout | Work::Sessions => 1,
         };
         let setup = Setup::small(kind, self.name, size);
-        let measured = self.measure_on(&setup, options);
+        let measured =
+            self.measure_on(&setup, options).map_err(|error| setup.explain(&options.place, &error));
         setup.remove(&options.place);
         measured
     }

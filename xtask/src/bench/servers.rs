@@ -18,6 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const PORT_FIRST: u16 = 21_000;
 const PORTS: u16 = 9_000;
 
+/// Lines of a server's log that are told when something fails.
+const LAST_WORDS: usize = 5;
+
 /// Which server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kind {
@@ -53,8 +56,16 @@ impl Kind {
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub(super) ostler: PathBuf,
+    /// The ostler that makes the load; `None` is the one that serves.
+    pub(super) load: Option<PathBuf>,
     pub(super) apache: PathBuf,
     pub(super) dir: PathBuf,
+}
+
+impl Place {
+    fn load(&self) -> &Path {
+        self.load.as_ref().unwrap_or(&self.ostler)
+    }
 }
 
 /// Servers to be started.
@@ -85,6 +96,20 @@ impl Setup {
     /// The data directory of the first member.
     pub(super) fn data_dir(&self, place: &Place) -> PathBuf {
         self.member_dir(place, 1).join("data")
+    }
+
+    /// What went wrong with these servers, and the ends of their logs, which are about to go.
+    pub(super) fn explain(&self, place: &Place, error: &anyhow::Error) -> anyhow::Error {
+        let mut text = format!("{error:#}");
+        for number in 1..=self.size {
+            let log = fs::read_to_string(self.member_dir(place, number).join("server.log"));
+            let log = log.unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            for line in &lines[lines.len().saturating_sub(LAST_WORDS)..] {
+                text.push_str(&format!("\n    server {number}: {line}"));
+            }
+        }
+        anyhow::Error::msg(text)
     }
 
     /// Removes what the servers left.
@@ -157,12 +182,8 @@ impl<'p> Servers<'p> {
         let addresses = ports[..setup.size].iter().map(|port| format!("127.0.0.1:{port}"));
         let start_taken = Duration::ZERO;
         let mut servers = Self { members, addresses: addresses.collect(), place, start_taken };
-        let dir = place.dir.join(&setup.name);
-        let kind = setup.kind.name();
         for index in 0..setup.size {
-            servers
-                .wait_until_ready(index)
-                .with_context(|| format!("{kind} does not start; see {}", dir.display()))?;
+            servers.wait_until_ready(index).context("it does not start")?;
         }
         servers.start_taken = started.elapsed();
         if setup.size > 1 {
@@ -174,7 +195,7 @@ impl<'p> Servers<'p> {
     /// Waits for the first read of a member, or for its end.
     fn wait_until_ready(&mut self, index: usize) -> Result<()> {
         let mut ready = Living::start(
-            Command::new(&self.place.ostler)
+            Command::new(self.place.load())
                 .args(["bench", "--workload", "ready", "--server", &self.addresses[index]])
                 .args(["--duration", &PATIENCE.as_secs().to_string()])
                 .stdout(Stdio::null()),
@@ -214,7 +235,7 @@ impl<'p> Servers<'p> {
 
     /// Runs `ostler bench` on the servers and returns what it found.
     pub(super) fn bench(&self, arguments: &[&str]) -> Result<Sample> {
-        let mut command = Command::new(&self.place.ostler);
+        let mut command = Command::new(self.place.load());
         command
             .args(["bench", "--json", "--server", &self.addresses.join(",")])
             .args(["--pid", &self.pids()])

@@ -116,6 +116,7 @@ fn on_servers(
         use_them(&servers)?;
         servers.stop()
     });
+    let used = used.map_err(|error| setup.explain(&options.place, &error));
     setup.remove(&options.place);
     used
 }
