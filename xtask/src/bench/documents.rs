@@ -19,6 +19,18 @@ pub(super) fn replace(file: &Path, part: &str, text: &str) -> Result<()> {
     fs::write(file, new).with_context(|| file.display().to_string())
 }
 
+/// Writes a document of its own, or the part of one that has a place for it.
+pub(super) fn write(file: &Path, part: &str, text: &str) -> Result<()> {
+    match fs::read_to_string(file) {
+        Ok(old) if old.contains(&begin_of(part)) => replace(file, part, text),
+        _ => super::write(file, text),
+    }
+}
+
+fn begin_of(part: &str) -> String {
+    format!("<!-- bench: {part} -->")
+}
+
 fn replaced(document: &str, part: &str, text: &str) -> Option<String> {
     let (begin, end) =
         (format!("<!-- bench: {part} -->"), format!("<!-- bench: end of {part} -->"));

@@ -1,5 +1,6 @@
 //! The rows about large data: filled once per server, then kept for all of them.
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Result, ensure};
@@ -34,7 +35,8 @@ fn answer(question: Question, kind: Kind, options: &Options) -> Result<Sample> {
         setup(kind, &[]).remove(&options.place);
         return fill(kind, options);
     }
-    if !setup(kind, &[]).data_dir(&options.place).join("version-2").is_dir() {
+    if !filled_mark(kind, options).exists() {
+        setup(kind, &[]).remove(&options.place);
         eprintln!("  {:<7} is filled first", kind.name());
         fill(kind, options)?;
     }
@@ -80,7 +82,13 @@ fn fill(kind: Kind, options: &Options) -> Result<Sample> {
         sample.set("collected_each", grown / options.count as f64);
     }
     servers.stop()?;
+    std::fs::write(filled_mark(kind, options), count)?;
     Ok(sample)
+}
+
+/// A file beside the data that says that they are whole.
+fn filled_mark(kind: Kind, options: &Options) -> PathBuf {
+    setup(kind, &[]).data_dir(&options.place).with_file_name("filled")
 }
 
 /// Asks Java for a full collection, so that garbage is not taken for data.

@@ -181,7 +181,10 @@ impl Results {
     /// Reads what [`Self::to_json`] has told.
     pub(super) fn read(file: &Path) -> Result<Self> {
         let text = std::fs::read(file).with_context(|| file.display().to_string())?;
-        let told: Value = serde_json::from_slice(&text)?;
+        Self::from_json(&serde_json::from_slice(&text)?)
+    }
+
+    fn from_json(told: &Value) -> Result<Self> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let rows = told["rows"].as_array().context("there are no rows")?;
         Ok(Self {
@@ -190,5 +193,70 @@ impl Results {
             titles: [text(&told["titles"][0]), text(&told["titles"][1])],
             outcomes: rows.iter().filter_map(Outcome::from_json).collect(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(figures: &[(&str, f64)]) -> Sample {
+        let mut sample = Sample::default();
+        figures.iter().for_each(|(key, value)| sample.set(key, *value));
+        sample
+    }
+
+    fn outcome(name: &str, apache: Vec<Sample>, ostler: Vec<Sample>) -> Outcome {
+        let row = rows::ALL.iter().find(|row| row.name == name).expect("there is such a row");
+        let title = row.title.to_owned();
+        Outcome { row, title, samples: [apache, ostler], failures: [None, None] }
+    }
+
+    fn results(outcomes: Vec<Outcome>) -> Results {
+        let text = str::to_owned;
+        let titles = [text("Apache"), text("Ostler")];
+        let mut results =
+            Results { machine: text("m."), command: text("c"), titles, outcomes: Vec::new() };
+        outcomes.into_iter().for_each(|outcome| results.put(outcome));
+        results
+    }
+
+    #[test]
+    fn a_row_has_a_line_for_each_figure_and_medians_in_them() {
+        let create =
+            |cpu, p99| sample(&[("ops_per_cpu_s", cpu), ("p99_us", p99), ("ops_per_s", 2.0 * cpu)]);
+        let apache = vec![create(10.0, 80.0), create(1_000.0, 8_000.0), create(20.0, 160.0)];
+        let ostler = vec![create(130.0, 15.0), create(110.0, 5.0)];
+        assert_eq!(
+            outcome("create", apache, ostler).lines(),
+            "| creates of 100 B, 20 connections × 10 under way | per second of the servers' CPU \
+             | 20 (40/s) | 120 (240/s) | **6.0×** | 6× | met |\n\
+             |  | p99 | 160 µs | 10 µs | **16.0×** | 8× | met |\n"
+        );
+    }
+
+    #[test]
+    fn a_failed_row_is_told() {
+        let mut outcome = outcome("restart", vec![sample(&[("restart_s", 3.0)])], Vec::new());
+        outcome.failures[Kind::Ostler as usize] = Some("it ended".to_owned());
+        let lines = outcome.lines();
+        assert!(lines.ends_with("| 3.00 s | failed |  | 15× |  |\n"), "{lines}");
+    }
+
+    #[test]
+    fn kept_figures_make_the_same_table_and_new_ones_take_their_places() {
+        let restart = |ostler| {
+            let runs = |seconds| vec![sample(&[("restart_s", seconds)])];
+            outcome("restart", runs(3.0), runs(ostler))
+        };
+        let single = outcome("read-single", vec![sample(&[("p50_us", 50.0)])], Vec::new());
+        let first = results(vec![restart(1.0), single]);
+        let mut kept = Results::from_json(&first.to_json()).expect("it is what was told");
+        assert_eq!(kept.markdown(), first.markdown());
+        assert_eq!(first.bars().len(), 1);
+        kept.put(restart(0.1));
+        let names: Vec<_> = kept.outcomes.iter().map(|outcome| outcome.row.name).collect();
+        assert_eq!(names, ["read-single", "restart"]);
+        assert!(kept.markdown().contains("**30.0×** | 15× | met |"), "{}", kept.markdown());
     }
 }
