@@ -135,7 +135,7 @@ fn publish(results: &Results, options: &Options) -> Result<()> {
         write_json(file, &results.to_json())?;
     }
     if let Some(file) = &outputs.markdown {
-        write(file, &results.markdown())?;
+        documents::write(file, "table", &results.markdown())?;
     }
     let plot = svg::bars(TITLE, &results.bars());
     if let Some(file) = &outputs.svg {

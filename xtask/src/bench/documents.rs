@@ -32,8 +32,7 @@ fn begin_of(part: &str) -> String {
 }
 
 fn replaced(document: &str, part: &str, text: &str) -> Option<String> {
-    let (begin, end) =
-        (format!("<!-- bench: {part} -->"), format!("<!-- bench: end of {part} -->"));
+    let (begin, end) = (begin_of(part), format!("<!-- bench: end of {part} -->"));
     let (before, rest) = document.split_once(&begin)?;
     let (_, after) = rest.split_once(&end)?;
     Some(format!("{before}{begin}\n\n{}\n\n{end}{after}", text.trim()))

@@ -22,8 +22,8 @@ const USAGE: &str = "usage: cargo xtask bench [option ...]
   --servers NAME,... apache, ostler or both (both; --scale: ostler)
   --json FILE        keep the raw figures
   --from FILE        begin with the figures that --json kept; what is run takes their place
-  --markdown FILE    write the table there
-  --svg FILE         draw the ratios there
+  --markdown FILE    write the table there, or into the place that comments mark in it
+  --svg FILE         draw the ratios there; with --scale, a directory for the plots
   --readme           write tables and plots into README.md and docs, and keep the figures there
   --ostler FILE      the binary (target/release/ostler, built if it is missing)
   --load FILE        the ostler that makes the load (the same)
