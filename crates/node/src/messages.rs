@@ -17,6 +17,7 @@ use ostler_wire::ids::{SessionId, Xid, Zxid};
 use ostler_wire::op::OpCode;
 use ostler_wire::reply::OpResult;
 use ostler_wire::stat::Stat;
+use smallvec::SmallVec;
 
 use crate::clock::Time;
 
@@ -131,16 +132,24 @@ pub struct Step {
     /// Its transaction; [`Zxid::NONE`] if it had none.
     pub zxid: Zxid,
     /// What the transaction changed, in order.
-    pub changes: Vec<Change>,
+    pub changes: Changes,
     /// Whom to tell what.
-    pub notices: Vec<Notice>,
+    pub notices: Notices,
 }
+
+/// The changes of one step. Most have one: with its place inside the step, none is allocated here
+/// to be freed by another thread.
+pub type Changes = SmallVec<[Change; 1]>;
+
+/// The notices of one step; see [`Changes`].
+pub type Notices = SmallVec<[Notice; 1]>;
 
 impl Commit {
     /// Tells something without a transaction.
     #[must_use]
     pub fn telling(view: Tree, notices: Vec<Notice>) -> Self {
-        Self { view, steps: vec![Step { zxid: Zxid::NONE, changes: Vec::new(), notices }] }
+        let (changes, notices) = (Changes::new(), notices.into());
+        Self { view, steps: vec![Step { zxid: Zxid::NONE, changes, notices }] }
     }
 
     /// The transactions, oldest first.

@@ -198,6 +198,8 @@ pub struct Replica {
     reaper: Reaper,
     quota_warnings: QuotaWarnings,
     rng: Rng,
+    /// Reused room in which records are encoded.
+    record: Vec<u8>,
     expired_sessions: u64,
     /// The roles of a member of an ensemble; none for a server that is alone.
     ensemble: Option<Box<Ensemble>>,
@@ -238,6 +240,7 @@ impl Replica {
             reaper,
             quota_warnings: QuotaWarnings::default(),
             rng,
+            record: Vec::new(),
             expired_sessions: 0,
             ensemble: None,
         }

@@ -77,7 +77,8 @@ mod tests {
     use super::*;
 
     fn commit(zxid: i64) -> Commit {
-        let step = Step { zxid: Zxid(zxid), changes: Vec::new(), notices: Vec::new() };
+        let step =
+            Step { zxid: Zxid(zxid), changes: Vec::new().into(), notices: Vec::new().into() };
         Commit { view: Tree::fresh(1), steps: vec![step] }
     }
 

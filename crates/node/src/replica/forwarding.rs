@@ -22,7 +22,7 @@ use ostler_wire::quorum::Touched;
 use ostler_wire::txn::Txn;
 
 use super::answers::Asked;
-use crate::messages::{ConnRef, Notice, Reply, ReplyBody};
+use crate::messages::{ConnRef, Notice, Notices, Reply, ReplyBody};
 
 /// All that is on its way to the leader or back.
 #[derive(Debug, Default)]
@@ -147,7 +147,7 @@ impl Forwarding {
 
     /// The oldest write of a session that had come back is answered, as it was committed with
     /// `zxid`: appends the answers that waited for that.
-    pub(super) fn committed(&mut self, session: SessionId, zxid: Zxid, told: &mut Vec<Notice>) {
+    pub(super) fn committed(&mut self, session: SessionId, zxid: Zxid, told: &mut Notices) {
         let Some(line) = self.lines.get_mut(&session) else { return };
         let is_it = |waiting: &Waiting| matches!(waiting.state, State::Proposed);
         if let Some(at) = line.iter().position(is_it) {
@@ -158,7 +158,7 @@ impl Forwarding {
 
     /// The leader has ended the oldest sync; `zxid` is the last transaction before that. Appends
     /// its answer and those that waited for it.
-    pub(super) fn synced(&mut self, zxid: Zxid, told: &mut Vec<Notice>) {
+    pub(super) fn synced(&mut self, zxid: Zxid, told: &mut Notices) {
         let Some(session) = self.syncs.pop_front() else { return };
         let Some(line) = self.lines.get_mut(&session) else { return };
         for waiting in line {
@@ -171,7 +171,7 @@ impl Forwarding {
         self.answer_ready(session, zxid, told);
     }
 
-    fn answer_ready(&mut self, session: SessionId, zxid: Zxid, told: &mut Vec<Notice>) {
+    fn answer_ready(&mut self, session: SessionId, zxid: Zxid, told: &mut Notices) {
         let Some(line) = self.lines.get_mut(&session) else { return };
         let is_ready =
             |waiting: &mut Waiting| matches!(waiting.state, State::Answered(_) | State::Ended(_));

@@ -32,7 +32,7 @@ use super::reaper::Reaper;
 use super::requests::Rights;
 use super::{Effect, EpochFile, Replica};
 use crate::clock::Clock;
-use crate::messages::{Notice, Service};
+use crate::messages::{Notice, Notices, Service};
 use crate::status::Sizes;
 
 /// A server that leads, or tries to.
@@ -243,7 +243,7 @@ impl Replica {
                     }
                     Err(_) => Txn::Error(ErrorCode::MARSHALLING_ERROR),
                 };
-                self.propose(at, header, &txn, out, |_| Vec::new());
+                self.propose(at, header, &txn, out, |_| Notices::new());
             }
             Some(OpCode::CloseSession) => self.close_session(at, session, xid, None, out),
             op => {

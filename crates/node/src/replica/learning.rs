@@ -37,7 +37,7 @@ use super::requests::attached;
 use super::snapshots::SnapshotTrigger;
 use super::{Effect, EpochFile, Found, LogOp, Replica, fill_history};
 use crate::clock::Clock;
-use crate::messages::{ConnRef, Notice, ReplyBody, Request, Service};
+use crate::messages::{ConnRef, Notice, Notices, ReplyBody, Request, Service};
 
 /// A server that follows or observes, or tries to.
 #[derive(Debug)]
@@ -228,12 +228,12 @@ impl Replica {
                 // Whoever asked may see all that the leader had committed, and not in a while.
                 self.publish_exactly(self.pipeline.agreed(), out);
                 let zxid = self.pipeline.committed().last_zxid();
-                let mut told = Vec::new();
+                let mut told = Notices::new();
                 if let Some(learning) = self.learning_mut() {
                     learning.forwarding.synced(zxid, &mut told);
                 }
                 if !told.is_empty() {
-                    self.pipeline.publish_now(told, out);
+                    self.pipeline.publish_now(told.into_vec(), out);
                 }
             }
             LearnerEffect::GiveUp(reason) => self.leave(at, reason, out),
@@ -432,7 +432,7 @@ impl Learning {
         record: &TxnRecord<'_>,
         asked: Option<(Asked, Option<ErrorCode>)>,
         outcome: Outcome,
-    ) -> Vec<Notice> {
+    ) -> Notices {
         let header = record.header;
         if let Txn::CreateSession { timeout_ms } = record.txn {
             self.forwarding.touch(header.session, timeout_ms);
@@ -440,7 +440,7 @@ impl Learning {
             let notice = opened.map(|from| attached(from, header.session, timeout_ms));
             return notice.into_iter().collect();
         }
-        let mut notices = Vec::new();
+        let mut notices = Notices::new();
         if let Some((asked, instead)) = asked {
             let mut reply = asked.answer(header.zxid, &record.txn, outcome);
             if let (Txn::Error(_), Some(err)) = (&record.txn, instead) {

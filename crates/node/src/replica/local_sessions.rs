@@ -24,7 +24,7 @@ use super::owners::Owner;
 use super::sessions::Sessions;
 use super::{Effect, Replica};
 use crate::clock::{Clock, Time};
-use crate::messages::{Notice, ReplyBody, Request};
+use crate::messages::{Notice, Notices, ReplyBody, Request};
 use crate::status::ExpiryBucket;
 
 /// The local sessions of one server.
@@ -181,7 +181,7 @@ impl Replica {
         }
         self.track(at, session, timeout_ms, Owner::Here);
         let header = self.header(at, session, Xid(0));
-        self.propose(at, header, &Txn::CreateSession { timeout_ms }, out, |_| Vec::new());
+        self.propose(at, header, &Txn::CreateSession { timeout_ms }, out, |_| Notices::new());
     }
 }
 

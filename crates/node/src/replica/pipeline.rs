@@ -25,7 +25,7 @@ use ostler_zab::history::{History, TxnBody};
 
 use super::snapshots::SnapshotTrigger;
 use super::{Effect, LogOp};
-use crate::messages::{Commit, Notice, Step};
+use crate::messages::{Changes, Commit, Notice, Notices, Step};
 use crate::rng::Rng;
 
 /// Everything between a transaction and its publication.
@@ -56,6 +56,8 @@ pub(super) struct Pipeline {
     /// Due, but the log is not on disk so far.
     snapshot_waiting: Option<Tree>,
     commits: u64,
+    /// Empty between calls.
+    scratch: Vec<Change>,
 }
 
 /// A step that waits to be committed.
@@ -109,6 +111,7 @@ impl Pipeline {
             snapshot_running: false,
             snapshot_waiting: None,
             commits: 0,
+            scratch: Vec::new(),
         }
     }
 
@@ -136,18 +139,17 @@ impl Pipeline {
     ///
     /// # Panics
     /// When it does not come behind everything before it.
-    pub(super) fn apply(&mut self, header: &TxnHeader, txn: &Txn<'_>) -> (Outcome, Vec<Change>) {
+    pub(super) fn apply(&mut self, header: &TxnHeader, txn: &Txn<'_>) -> (Outcome, Changes) {
         assert!(header.zxid > self.head.last_zxid(), "every transaction moves the tree on");
-        let mut changes = Vec::new();
-        let outcome = self.head.apply(header, txn, &mut changes);
-        (outcome, changes)
+        let outcome = self.head.apply(header, txn, &mut self.scratch);
+        (outcome, self.scratch.drain(..).collect())
     }
 
     /// Logs the transaction that was applied last, and lets it wait to be committed.
     pub(super) fn append(
         &mut self,
         body: TxnBody,
-        (changes, notices): (Vec<Change>, Vec<Notice>),
+        (changes, notices): (Changes, Notices),
         awaited_by: Option<SessionId>,
         rng: &mut Rng,
         out: &mut Vec<Effect>,
@@ -174,7 +176,8 @@ impl Pipeline {
             return self.publish_now(notices, out);
         }
         let wait_for = self.head.last_zxid();
-        let step = Step { zxid: Zxid::NONE, changes: Vec::new(), notices };
+        let (changes, notices) = (Changes::new(), notices.into());
+        let step = Step { zxid: Zxid::NONE, changes, notices };
         self.push(InFlight { wait_for, step, body: None, awaited_by: None });
     }
 
@@ -335,11 +338,11 @@ impl Pipeline {
         let mut told = Vec::new();
         for in_flight in &mut self.in_flight {
             let notices = &mut in_flight.step.notices;
-            let (kept, taken) = core::mem::take(notices)
+            let (kept, taken): (Notices, Notices) = core::mem::take(notices)
                 .into_iter()
                 .partition(|notice| matches!(notice, Notice::Ended(_)));
             *notices = kept;
-            told.extend::<Vec<Notice>>(taken);
+            told.extend(taken);
             in_flight.awaited_by = None;
         }
         let mut steps = self.in_flight.iter();

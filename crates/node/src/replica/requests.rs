@@ -23,7 +23,7 @@ use super::prepare::Judge;
 use super::quota::{Excess, QuotaJudge};
 use super::{Effect, Replica, sessions};
 use crate::clock::Clock;
-use crate::messages::{ConnRef, Notice, ReplyBody, Request};
+use crate::messages::{ConnRef, Notice, Notices, ReplyBody, Request};
 
 impl Replica {
     /// Whether requests become transactions here, now.
@@ -60,7 +60,7 @@ impl Replica {
         self.track(at, session, timeout_ms, Owner::Here);
         let header = self.header(at, session, Xid(0));
         self.propose(at, header, &Txn::CreateSession { timeout_ms }, out, |_| {
-            vec![attached(from, session, timeout_ms)]
+            [attached(from, session, timeout_ms)].into()
         });
     }
 
@@ -238,7 +238,7 @@ impl Replica {
         if let Some(path) = self.reaper.next(at, committed, head) {
             let txn = Txn::Delete { path: (&*path).into(), container: true };
             let header = self.header(at, SessionId::NONE, Xid(0));
-            self.propose(at, header, &txn, out, |_| Vec::new());
+            self.propose(at, header, &txn, out, |_| Notices::new());
         }
     }
 
@@ -255,7 +255,7 @@ impl Replica {
         header: TxnHeader,
         txn: &Txn<'_>,
         out: &mut Vec<Effect>,
-        notices: impl FnOnce(Outcome) -> Vec<Notice>,
+        notices: impl FnOnce(Outcome) -> Notices,
     ) {
         let (outcome, changes) = self.pipeline.apply(&header, txn);
         let refused = matches!(txn, Txn::Error(_));
@@ -263,9 +263,11 @@ impl Replica {
         let tree_digest = self.pipeline.head.digest();
         let digest = (self.settings.digest_enabled && !refused)
             .then_some(TxnDigest { version: TxnDigest::VERSION, tree_digest });
-        let mut body = Vec::with_capacity(RECORD_BYTES_GUESS);
-        TxnRecord::encode_parts(&header, txn, digest, &mut body);
-        let body = body.into();
+        self.record.clear();
+        TxnRecord::encode_parts(&header, txn, digest, &mut self.record);
+        let body = self.record.as_slice().into();
+        // One large transaction must not hold its memory for ever.
+        self.record.shrink_to(RECORD_BYTES_KEPT);
         self.send_proposal(at, header.zxid, &body);
         let told = (changes, notices(outcome));
         self.pipeline.append(body, told, None, &mut self.rng, out);
@@ -307,5 +309,5 @@ fn takes_a_zxid(op: OpCode, error: DecodeError) -> bool {
     error == DecodeError::UnexpectedNull || (op == OpCode::Multi && error != DecodeError::NullAcl)
 }
 
-/// Most records are shorter; longer ones grow.
-const RECORD_BYTES_GUESS: usize = 256;
+/// The room that is kept for encoding records.
+const RECORD_BYTES_KEPT: usize = 64 << 10;
