@@ -77,6 +77,17 @@ impl Unit {
         }
     }
 
+    /// The unit alone, as an axis has it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Bytes => "B",
+            Self::Micros => "µs",
+            Self::Rate => "per second",
+            Self::Seconds => "s",
+            Self::Times => "times",
+        }
+    }
+
     /// A value with its unit.
     pub(super) fn text(self, value: f64) -> String {
         match self {

@@ -38,6 +38,8 @@ pub(super) struct Series {
 #[derive(Debug)]
 struct Panel {
     title: &'static str,
+    /// What the table calls it behind the name of a line.
+    short: &'static str,
     unit: Unit,
     /// Keys of figures and what they are called.
     lines: &'static [(&'static str, &'static str)],
@@ -176,7 +178,7 @@ impl Shown {
         for kind in self.kinds() {
             for (panel, _, label) in self.figures() {
                 let of = if with_names { format!("{}: ", kind.name()) } else { String::new() };
-                text.push_str(&format!(" {of}{label}, {} |", panel.title));
+                text.push_str(&format!(" {of}{label}{} |", panel.short));
                 rule.push_str("---|");
             }
         }
@@ -222,7 +224,8 @@ impl Shown {
                     })
                 });
                 let lines = lines.filter(|line| !line.points.is_empty()).collect();
-                svg::Panel { title: panel.title.to_owned(), lines }
+                let title = format!("{}, {}", panel.title, panel.unit.name());
+                svg::Panel { title, lines }
             })
             .collect();
         svg::panels(self.series.title, self.series.x_label, &panels)

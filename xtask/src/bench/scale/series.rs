@@ -58,6 +58,7 @@ pub(in super::super) const ALL: &[Series] = &[
         x_label: "znodes",
         panels: &[Panel {
             title: "RSS growth per znode",
+            short: "",
             unit: Unit::Bytes,
             lines: &[
                 ("plain_bytes", "names of 11 B, data of 100 B"),
@@ -88,11 +89,11 @@ const FILES_APART: u64 = 300;
 const PACE: &str = "10000";
 
 const fn cpu(lines: &'static [(&'static str, &'static str)]) -> Panel {
-    Panel { title: "server CPU per operation", unit: Unit::Micros, lines }
+    Panel { title: "server CPU per operation", short: ": CPU", unit: Unit::Micros, lines }
 }
 
 const fn p50(lines: &'static [(&'static str, &'static str)]) -> Panel {
-    Panel { title: "p50, one at a time", unit: Unit::Micros, lines }
+    Panel { title: "p50, one at a time", short: ": p50", unit: Unit::Micros, lines }
 }
 
 /// The points up to `most`, fewer when it has to be quick.
