@@ -1,6 +1,7 @@
 //! How a server begins and ends: configuration, data directory, recovery, threads, signals.
 
 mod core;
+mod descriptors;
 mod directories;
 mod ensemble;
 mod starter;
@@ -86,6 +87,7 @@ impl StartError {
 #[must_use]
 pub fn serve(arguments: &[String]) -> ProcessExitCode {
     huge_pages::avoid();
+    descriptors::make_room();
     match configure(arguments) {
         Ok(config) => {
             logging::init(config.server_id);
