@@ -94,7 +94,8 @@ pub(super) struct Watches {
 #[derive(Debug, Default)]
 struct Entry {
     path: Box<str>,
-    // Invariant: an entry in use has a watcher in at least one table, no slot twice in one.
+    // Invariant: an entry in use has a watcher in at least one table; slots ascend, so that one
+    // of twenty thousand watchers of a path is found without looking at all of them.
     watchers: [SmallVec<[Watcher; 4]>; 2],
 }
 
@@ -123,14 +124,15 @@ impl Watches {
         let entry = &mut self.entries[number as usize];
         let known = entry.watchers.iter().any(|watchers| has_slot(watchers, slot));
         let watchers = &mut entry.watchers[table as usize];
-        match watchers.iter_mut().find(|watcher| watcher.slot() == slot) {
-            Some(watcher) => {
+        match place_of(watchers, slot) {
+            Ok(at) => {
+                let watcher = &mut watchers[at];
                 self.recursive_count +=
                     usize::from(mode == Mode::RECURSIVE && !watcher.has(Mode::RECURSIVE));
                 watcher.0 |= mode.0;
             }
-            None => {
-                watchers.push(Watcher::new(slot, mode));
+            Err(at) => {
+                watchers.insert(at, Watcher::new(slot, mode));
                 self.counts[table as usize] += 1;
                 self.recursive_count += usize::from(mode == Mode::RECURSIVE);
             }
@@ -144,7 +146,7 @@ impl Watches {
         own.push(number);
     }
 
-    /// Everybody who waits for `path` in `table`; standard watches are gone afterwards.
+    /// Everybody who waits for `path` in `table`, ascending; standard watches are gone afterwards.
     pub(super) fn fire(&mut self, table: Table, path: &str) -> Slots {
         let mut reached = Slots::new();
         if let Some(number) = self.find(path) {
@@ -170,7 +172,7 @@ impl Watches {
     pub(super) fn contains(&self, table: Table, mode: Mode, path: &str, slot: Slot) -> bool {
         self.find(path).is_some_and(|number| {
             let watchers = &self.entries[number as usize].watchers[table as usize];
-            watchers.iter().any(|watcher| watcher.slot() == slot && watcher.has(mode))
+            place_of(watchers, slot).is_ok_and(|at| watchers[at].has(mode))
         })
     }
 
@@ -218,13 +220,16 @@ impl Watches {
     fn add_recursive_above(&self, path: &str, reached: &mut Slots) {
         let ends = path.rmatch_indices('/').map(|(at, _)| at).filter(|at| *at > 0);
         let ancestors = ends.map(|at| &path[..at]).chain((path != "/").then_some("/"));
+        let before = reached.len();
         for ancestor in ancestors {
             let Some(number) = self.find(ancestor) else { continue };
-            for watcher in &self.entries[number as usize].watchers[Table::Data as usize] {
-                if watcher.has(Mode::RECURSIVE) && !reached.contains(&watcher.slot()) {
-                    reached.push(watcher.slot());
-                }
-            }
+            let watchers = &self.entries[number as usize].watchers[Table::Data as usize];
+            let recursive = watchers.iter().filter(|watcher| watcher.has(Mode::RECURSIVE));
+            reached.extend(recursive.map(|watcher| watcher.slot()));
+        }
+        if reached.len() > before {
+            reached.sort_unstable();
+            reached.dedup();
         }
     }
 
@@ -255,9 +260,7 @@ impl Watches {
 
     fn remove_modes(&mut self, number: u32, table: Table, mode: Mode, slot: Slot) -> bool {
         let watchers = &mut self.entries[number as usize].watchers[table as usize];
-        let Some(at) = watchers.iter().position(|watcher| watcher.slot() == slot) else {
-            return false;
-        };
+        let Ok(at) = place_of(watchers, slot) else { return false };
         let watcher = watchers[at];
         if watcher.has(mode) && watcher.has(Mode::RECURSIVE) && mode.0 & Mode::RECURSIVE.0 != 0 {
             self.recursive_count -= 1;
@@ -265,7 +268,7 @@ impl Watches {
         match watcher.without(mode) {
             Some(rest) => watchers[at] = rest,
             None => {
-                watchers.swap_remove(at);
+                watchers.remove(at);
                 self.counts[table as usize] -= 1;
             }
         }
@@ -296,8 +299,13 @@ impl Watches {
     }
 }
 
+/// Where the watcher of `slot` is, or would have to be put.
+fn place_of(watchers: &[Watcher], slot: Slot) -> Result<usize, usize> {
+    watchers.binary_search_by_key(&slot, |watcher| watcher.slot())
+}
+
 fn has_slot(watchers: &[Watcher], slot: Slot) -> bool {
-    watchers.iter().any(|watcher| watcher.slot() == slot)
+    place_of(watchers, slot).is_ok()
 }
 
 #[cfg(test)]
