@@ -14,11 +14,10 @@ use ostler_node::replica::Input;
 use ostler_node::status::{ReplicaReport, ShardReport};
 use ostler_tree::Tree;
 use ostler_wire::ids::{Sid, WallMs, Zxid};
-use ostler_wire::quorum::QuorumPacket;
 use ostler_wire::vote::Notification;
-use ostler_zab::LinkId;
 
 use crate::peers::gate::Freight;
+use crate::peers::links::LinkMail;
 
 /// For the replica thread.
 #[derive(Debug)]
@@ -33,8 +32,8 @@ pub(crate) enum ReplicaMail {
     Input(Input),
     /// A notification of another server.
     Vote(Sid, Notification, Freight),
-    /// What was read from a link at once, in order.
-    Packets(LinkId, Vec<QuorumPacket>, Freight),
+    /// What other threads have for the links.
+    Link(LinkMail),
     /// Somebody wants to know how things are.
     Report(Sender<ReplicaReport>),
     /// Forget what the server has counted (`srst`).

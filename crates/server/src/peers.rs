@@ -1,15 +1,15 @@
 //! The other servers of an ensemble: the sockets and threads between them and the replica.
 //!
 //! ```text
-//!  election port ══ a reader and a writer thread per server ══╗
-//!                                                             ╠══ mailbox ══► replica thread
-//!  quorum port   ══ a reader and a writer thread per link   ══╝◄── effects ──────┘
+//!  election port ══ a reader and a writer thread per server ══► mailbox ─┐
+//!                                                                        ├─► the replica's thread
+//!  quorum port   ══ sockets of this thread's poll ═══════════════════════┘
 //! ```
 //!
-//! Nothing here knows what a vote or a packet means. Threads block, since there are two for each of
-//! a handful of servers; the replica thread never does: what it sends waits in bounded queues, and
-//! what it has not yet taken holds back the one who reads (`gate`). Whatever a silent or dead peer
-//! does, it keeps nobody but its own two threads waiting.
+//! Nothing here knows what a vote or a packet means. Elections are rare, and their threads may
+//! block: what the replica has not yet taken holds back the one who reads (`gate`). Links are what
+//! every write travels on: nobody has to wake up between their sockets and the replica. Whatever a
+//! silent or dead peer does, the replica's thread never waits for it.
 
 pub(crate) mod address;
 pub(crate) mod election;

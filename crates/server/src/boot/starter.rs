@@ -33,6 +33,7 @@ use crate::loops::snapshot::SnapshotLoop;
 use crate::mail::{Bell, Clocks, Question, ReplicaBox, ShardBox, SnapshotMail, mailbox};
 use crate::net::limits::ConnLimits;
 use crate::peers::Peers;
+use crate::peers::links::LinkTable;
 
 /// What a server has taken from its surroundings before it starts a thread.
 pub(super) struct Taken {
@@ -127,6 +128,7 @@ impl Starter {
         let is_shared = shard_threads(&self.config) == 0;
         let own_post = Post::new()?;
         let (to_replica, replica_mail) = ReplicaBox::new(Arc::clone(&own_post.bell));
+        let registry = own_post.poll.registry().try_clone()?;
         let mut own_post = Some(own_post);
         let mut shards = self.shards(&feed, (&to_replica, &to_admin), || {
             own_post.take_if(|_| is_shared).map_or_else(Post::new, Ok)
@@ -146,6 +148,7 @@ impl Starter {
             shards: boxes.clone(),
             log: to_log,
             snapshots: to_snapshots.clone(),
+            links: peers.as_ref().map(|peers| LinkTable::new(peers.links.clone(), registry)),
             peers: peers.clone(),
             end: self.end.clone(),
             chronicle: Chronicle::new(),

@@ -14,6 +14,7 @@ use ostler_node::clock::Clock;
 use crate::loops::replica::ReplicaLoop;
 use crate::loops::shard::ShardLoop;
 use crate::mail::{Bell, Clocks};
+use crate::peers::links::is_link;
 
 /// A thread with whoever works on it.
 pub(crate) struct Driver {
@@ -78,7 +79,11 @@ impl Driver {
             if event.token() == WAKE {
                 continue;
             }
-            if let Some(shard) = &mut self.shard {
+            if is_link(event.token()) {
+                if let Some(replica) = &mut self.replica {
+                    replica.note_link(event);
+                }
+            } else if let Some(shard) = &mut self.shard {
                 shard.note_event(event);
             }
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
+use mio::event::Event;
 use ostler_node::clock::{Clock, Time};
 use ostler_node::messages::ToReplica;
 use ostler_node::replica::{Effect, Input, LogOp, Replica};
@@ -14,7 +15,7 @@ use crate::feed::Tail;
 use crate::loops::chronicle::Chronicle;
 use crate::mail::{ReplicaMail, ShardBox, SnapshotMail};
 use crate::peers::Peers;
-use crate::peers::links::Outgoing;
+use crate::peers::links::{LinkTable, Outgoing};
 
 /// What the replica works with.
 pub(crate) struct ReplicaLoop {
@@ -26,6 +27,8 @@ pub(crate) struct ReplicaLoop {
     pub(crate) snapshots: Sender<SnapshotMail>,
     /// The other servers, if there are any.
     pub(crate) peers: Option<Peers>,
+    /// The connections with them that transactions travel on, if there are any.
+    pub(crate) links: Option<LinkTable>,
     pub(crate) end: Sender<End>,
     pub(crate) chronicle: Chronicle,
     /// Who waits until this server leads no more.
@@ -57,12 +60,21 @@ impl ReplicaLoop {
         if turn.mail.is_none() {
             turn.mail = self.mail.try_recv().ok();
         }
-        turn.mail.is_some() || turn.has_heard
+        let links_are_busy = self.links.as_ref().is_some_and(LinkTable::is_busy);
+        turn.mail.is_some() || turn.has_heard || links_are_busy
+    }
+
+    /// Remembers what a link's socket has said.
+    pub(crate) fn note_link(&mut self, event: &Event) {
+        if let Some(links) = &mut self.links {
+            links.note(event);
+        }
     }
 
     /// How long it can wait when nothing happens; `None` is for ever.
     pub(crate) fn patience(&self, now: Time) -> Option<Duration> {
-        let deadline = self.replica.next_deadline()?;
+        let links = self.links.as_ref().and_then(LinkTable::next_deadline);
+        let deadline = self.replica.next_deadline().into_iter().chain(links).min()?;
         Some(Duration::from_micros(deadline.0.saturating_sub(now.0)))
     }
 
@@ -77,6 +89,7 @@ impl ReplicaLoop {
     /// false if the server ends.
     pub(crate) fn turn(&mut self, at: Clock) -> bool {
         let mut goes_on = true;
+        self.with_links(at, |links, hear| links.turn(at.now, hear));
         for _ in 0..TURN_MAX {
             let mail = self.turn.mail.take().or_else(|| self.mail.try_recv().ok());
             let Some(mail) = mail else { break };
@@ -89,9 +102,19 @@ impl ReplicaLoop {
             self.hear(at, Input::Deadline);
         }
         if std::mem::take(&mut self.turn.has_heard) {
-            self.carry_out();
+            self.carry_out(at);
         }
         goes_on
+    }
+
+    /// Lets the links do something, whose words go to the replica at once.
+    fn with_links(&mut self, at: Clock, work: impl FnOnce(&mut LinkTable, &mut dyn FnMut(Input))) {
+        let Some(links) = &mut self.links else { return };
+        let (replica, turn) = (&mut self.replica, &mut self.turn);
+        work(links, &mut |input| {
+            replica.hear(at, input, &mut turn.effects);
+            turn.has_heard = true;
+        });
     }
 
     fn hear(&mut self, at: Clock, input: Input) {
@@ -113,10 +136,8 @@ impl ReplicaLoop {
             ReplicaMail::Vote(sid, notification, _freight) => {
                 self.hear(at, Input::Vote(sid, notification));
             }
-            ReplicaMail::Packets(link, packets, _freight) => {
-                for packet in packets {
-                    self.hear(at, Input::Packet(link, packet));
-                }
+            ReplicaMail::Link(mail) => {
+                self.with_links(at, |links, hear| links.take(at.now, mail, hear))
             }
             ReplicaMail::HandOver(to) => {
                 self.hear(at, Input::HandOver);
@@ -132,7 +153,7 @@ impl ReplicaLoop {
         true
     }
 
-    fn carry_out(&mut self) {
+    fn carry_out(&mut self, at: Clock) {
         let mut effects = std::mem::take(&mut self.turn.effects);
         self.replica.end_turn(&mut effects);
         let mut log_ops = Vec::new();
@@ -171,8 +192,10 @@ impl ReplicaLoop {
         if !log_ops.is_empty() {
             let _ = self.log.send(log_ops);
         }
-        if !outgoing.is_empty() {
-            self.peers().links.send(outgoing);
+        if let Some(links) = &mut self.links
+            && !outgoing.is_empty()
+        {
+            links.send(at.now, outgoing);
         }
         if published {
             self.shards.iter().for_each(|shard| shard.wake());

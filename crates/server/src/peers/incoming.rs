@@ -1,13 +1,17 @@
 //! What arrives on a link: packets one after the other and, behind some, a snapshot stream.
+//!
+//! ```text
+//!  socket ─► fill ─► │ belongs to nobody yet │ ─┬─► next: whole packets, the rest is kept
+//!                    start                 end └─► streamed: the bytes as they are
+//! ```
 
 use std::io::{self, Read};
 
-use ostler_wire::quorum::{PacketKind, QuorumPacket};
+use ostler_wire::quorum::QuorumPacket;
 
-/// A stream whose bytes are taken as packets or as they are.
+/// Bytes that were read and not taken yet.
 #[derive(Debug)]
-pub(crate) struct Incoming<R> {
-    from: R,
+pub(crate) struct Incoming {
     buffer: Vec<u8>,
     /// Invariant: `start <= end <= buffer.len()`; the bytes between belong to nobody yet.
     start: usize,
@@ -15,44 +19,45 @@ pub(crate) struct Incoming<R> {
     packet_bytes_max: usize,
 }
 
-impl<R: Read> Incoming<R> {
-    /// Reads packets whose data are not longer than this.
-    pub(crate) fn new(from: R, packet_bytes_max: usize) -> Self {
-        Self { from, buffer: vec![0; BUFFER_BYTES], start: 0, end: 0, packet_bytes_max }
+/// How far one read has emptied the place where the bytes come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Filled {
+    /// It gave as much as there was room for, and has probably more.
+    Full,
+    /// It gave all it had.
+    Short,
+    /// It had nothing.
+    Nothing,
+}
+
+impl Incoming {
+    /// Room for packets whose data are not longer than this.
+    pub(crate) fn new(packet_bytes_max: usize) -> Self {
+        Self { buffer: vec![0; BUFFER_BYTES], start: 0, end: 0, packet_bytes_max }
     }
 
-    /// Waits for a packet and takes those that came with it, but nothing behind a SNAP. Also tells
-    /// how many bytes they were.
+    /// Takes the next packet if it is whole.
     ///
     /// # Errors
-    /// When the stream ends or fails, or holds what can be no packet.
-    pub(crate) fn packets(&mut self) -> io::Result<(Vec<QuorumPacket>, usize)> {
-        let mut packets = Vec::new();
-        let mut bytes = 0;
-        loop {
-            let waiting = &self.buffer[self.start..self.end];
-            match QuorumPacket::first(waiting, self.packet_bytes_max) {
-                Ok(Some((packet, length))) => {
-                    self.start += length;
-                    bytes += length;
-                    let is_last = packet.kind == PacketKind::Snap || packets.len() >= AT_ONCE_MAX;
-                    packets.push(packet);
-                    if is_last {
-                        return Ok((packets, bytes));
-                    }
-                }
-                Ok(None) if packets.is_empty() => self.fill()?,
-                Ok(None) => return Ok((packets, bytes)),
-                Err(error) if packets.is_empty() => {
-                    return Err(io::Error::other(format!("not a packet: {error}")));
-                }
-                // Told when the packets before it are taken.
-                Err(_) => return Ok((packets, bytes)),
+    /// When what stands there can be no packet.
+    pub(crate) fn next(&mut self) -> io::Result<Option<QuorumPacket>> {
+        let waiting = &self.buffer[self.start..self.end];
+        match QuorumPacket::first(waiting, self.packet_bytes_max) {
+            Ok(Some((packet, length))) => {
+                self.start += length;
+                Ok(Some(packet))
             }
+            Ok(None) => Ok(None),
+            Err(error) => Err(io::Error::other(format!("not a packet: {error}"))),
         }
     }
 
-    fn fill(&mut self) -> io::Result<()> {
+    /// Reads once, as much as there is room for. To be asked for when [`Self::next`] found nothing
+    /// whole: the room grows only then.
+    ///
+    /// # Errors
+    /// When the stream ends or fails.
+    pub(crate) fn fill(&mut self, mut from: impl Read) -> io::Result<Filled> {
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);
             self.end -= self.start;
@@ -64,27 +69,46 @@ impl<R: Read> Incoming<R> {
         } else if self.end == 0 && self.buffer.len() > KEPT_BYTES {
             self.buffer = vec![0; BUFFER_BYTES];
         }
-        let count = read_some(&mut self.from, &mut self.buffer[self.end..])?;
-        if count == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+        let room = self.buffer.len() - self.end;
+        match read_some(&mut from, &mut self.buffer[self.end..]) {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => {
+                self.end += count;
+                Ok(if count == room { Filled::Full } else { Filled::Short })
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Filled::Nothing),
+            Err(error) => Err(error),
         }
-        self.end += count;
-        Ok(())
+    }
+
+    /// The bytes as they are, first those that are here and then those of `from`.
+    pub(crate) fn streamed<R: Read>(&mut self, from: R) -> Streamed<'_, R> {
+        Streamed { incoming: self, from }
     }
 }
 
-impl<R: Read> Read for Incoming<R> {
+/// Reads through what has arrived already.
+#[derive(Debug)]
+pub(crate) struct Streamed<'i, R> {
+    incoming: &'i mut Incoming,
+    from: R,
+}
+
+impl<R: Read> Read for Streamed<'_, R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if self.start == self.end {
-            if into.len() >= self.buffer.len() {
+        let here = &mut *self.incoming;
+        if here.start == here.end {
+            if into.len() >= here.buffer.len() {
                 return read_some(&mut self.from, into);
             }
-            self.start = 0;
-            self.end = read_some(&mut self.from, &mut self.buffer)?;
+            here.start = 0;
+            // Should the read fail, nothing is there.
+            here.end = 0;
+            here.end = read_some(&mut self.from, &mut here.buffer)?;
         }
-        let count = into.len().min(self.end - self.start);
-        into[..count].copy_from_slice(&self.buffer[self.start..self.start + count]);
-        self.start += count;
+        let count = into.len().min(here.end - here.start);
+        into[..count].copy_from_slice(&here.buffer[here.start..here.start + count]);
+        here.start += count;
         Ok(count)
     }
 }
@@ -101,23 +125,30 @@ fn read_some(from: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
 const BUFFER_BYTES: usize = 64 << 10;
 /// A buffer that grew beyond this is given back when it is empty.
 const KEPT_BYTES: usize = 1 << 20;
-/// Packets handed over at once, so that the replica is not kept from others for long.
-const AT_ONCE_MAX: usize = 512;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use ostler_wire::ids::Zxid;
+    use ostler_wire::quorum::PacketKind;
 
-    /// Gives a few bytes at a time.
-    struct Drops<'b>(&'b [u8], usize);
+    /// Gives a few bytes at a time, and nothing every other time.
+    struct Drops<'b> {
+        left: &'b [u8],
+        at_once: usize,
+        is_dry: bool,
+    }
 
     impl Read for Drops<'_> {
         fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-            let count = into.len().min(self.1).min(self.0.len());
-            let (now, later) = self.0.split_at(count);
+            self.is_dry = !self.is_dry;
+            if self.is_dry {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            let count = into.len().min(self.at_once).min(self.left.len());
+            let (now, later) = self.left.split_at(count);
             into[..count].copy_from_slice(now);
-            self.0 = later;
+            self.left = later;
             Ok(count)
         }
     }
@@ -135,21 +166,35 @@ mod tests {
         (packets, bytes)
     }
 
+    fn next(incoming: &mut Incoming, from: &mut Drops<'_>) -> io::Result<QuorumPacket> {
+        loop {
+            if let Some(packet) = incoming.next()? {
+                return Ok(packet);
+            }
+            incoming.fill(&mut *from)?;
+        }
+    }
+
     #[test]
     fn packets_and_what_stands_behind_a_snap() {
         let (packets, bytes) = stream();
-        for piece in [1, 7, 1000, usize::MAX] {
-            let mut incoming = Incoming::new(Drops(&bytes, piece), 300_000);
-            let mut found = Vec::new();
-            while found.len() < 3 {
-                found.extend(incoming.packets().expect("they are there").0);
+        for at_once in [1, 7, 1000, usize::MAX] {
+            let mut from = Drops { left: &bytes, at_once, is_dry: false };
+            let mut incoming = Incoming::new(300_000);
+            for packet in &packets {
+                assert_eq!(next(&mut incoming, &mut from).expect("it is there"), *packet);
             }
-            assert_eq!(found, packets);
-            let mut raw = [0; 3];
-            incoming.read_exact(&mut raw).expect("it is there");
-            assert_eq!(&raw, b"raw");
-            assert_eq!(incoming.packets().expect("one more").0, packets[1..2]);
-            let end = incoming.packets().expect_err("there is no more");
+            let mut raw = Vec::new();
+            while raw.len() < 3 {
+                let mut byte = [0];
+                match incoming.streamed(&mut from).read(&mut byte) {
+                    Ok(count) => raw.extend_from_slice(&byte[..count]),
+                    Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+                }
+            }
+            assert_eq!(raw, b"raw");
+            assert_eq!(next(&mut incoming, &mut from).expect("one more"), packets[1]);
+            let end = next(&mut incoming, &mut from).expect_err("there is no more");
             assert_eq!(end.kind(), io::ErrorKind::UnexpectedEof);
         }
     }
@@ -157,9 +202,23 @@ mod tests {
     #[test]
     fn what_is_too_long_is_refused_before_it_is_whole() {
         let (_, bytes) = stream();
-        let mut incoming = Incoming::new(Drops(&bytes, 100), 199_999);
-        let error = incoming.packets().expect_err("too long");
+        let mut from = Drops { left: &bytes, at_once: 100, is_dry: false };
+        let mut incoming = Incoming::new(199_999);
+        let error = next(&mut incoming, &mut from).expect_err("too long");
         assert!(error.to_string().starts_with("not a packet"), "{error}");
         assert!(incoming.buffer.len() <= BUFFER_BYTES);
+    }
+
+    #[test]
+    fn how_far_a_read_went() {
+        let (_, bytes) = stream();
+        let mut incoming = Incoming::new(300_000);
+        assert_eq!(incoming.fill(&bytes[..BUFFER_BYTES]).expect("bytes"), Filled::Full);
+        assert!(incoming.next().expect("no nonsense").is_none());
+        let (second, rest) = bytes[BUFFER_BYTES..].split_at(BUFFER_BYTES);
+        assert_eq!(incoming.fill(second).expect("bytes"), Filled::Full);
+        assert!(incoming.next().expect("no nonsense").is_none());
+        assert_eq!(incoming.fill(rest).expect("bytes"), Filled::Short);
+        assert!(incoming.next().expect("no nonsense").is_some());
     }
 }
