@@ -10,8 +10,8 @@ use core::ops::Deref;
 use ostler_wire::acl::Acl;
 use triomphe::Arc;
 
-use crate::dir::Dir;
-use crate::hash::HashKey;
+use crate::dir::{Counted, Dir};
+use crate::hash::{HashKey, upper_half};
 
 /// Number of an interned list, as it stands in snapshots (where -1 is [`AclId::OPEN`]).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -28,9 +28,9 @@ impl AclId {
         if self == Self::OPEN { -1 } else { i64::from(self.0) }
     }
 
-    fn hash(self) -> u64 {
+    fn hash(self) -> u32 {
         // Numbers are ours, not a client's: spreading them is enough.
-        u64::from(self.0).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        self.0.wrapping_mul(0x9e37_79b1)
     }
 }
 
@@ -81,6 +81,12 @@ struct Interned {
 struct Listed {
     list: AclList,
     id: AclId,
+}
+
+impl Counted for Listed {
+    fn holders(&self) -> usize {
+        self.list.0.as_ref().map_or(1, Arc::strong_count)
+    }
 }
 
 impl AclTable {
@@ -172,12 +178,13 @@ impl AclTable {
 }
 
 /// Mixes what tells lists apart; the texts are framed by their lengths.
-fn list_hash(key: HashKey, list: &[Acl]) -> u64 {
-    list.iter().fold(key.number(list.len() as u64), |hash, acl| {
+fn list_hash(key: HashKey, list: &[Acl]) -> u32 {
+    let hash = list.iter().fold(key.number(list.len() as u64), |hash, acl| {
         let perms = u64::from(acl.perms.0.cast_unsigned());
         let id = key.bytes(acl.id.id.as_bytes()).rotate_left(1);
         key.number(hash ^ perms ^ key.bytes(acl.id.scheme.as_bytes()) ^ id)
-    })
+    });
+    upper_half(hash)
 }
 
 #[cfg(test)]

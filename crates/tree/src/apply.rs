@@ -7,20 +7,18 @@
 //! nothing panics, whatever the transaction says.
 
 use alloc::vec::Vec;
-use core::mem;
 
 use ostler_wire::acl::Acl;
 use ostler_wire::error::ErrorCode;
 use ostler_wire::ids::{SessionId, Zxid};
 use ostler_wire::stat::StatPersisted;
 use ostler_wire::txn::{CreateKind, CreateTxn, Txn, TxnHeader};
-use triomphe::Arc;
 
 use crate::acl_table::{AclId, AclList};
 use crate::changes::{Change, ChangeKind, Outcome};
 use crate::digest;
 use crate::tree::{Tree, node_mut, size_bytes, split};
-use crate::znode::{Blob, Kind, Znode};
+use crate::znode::{Kind, Znode};
 
 impl Tree {
     /// Applies a transaction and appends what watches have to hear of it to `changes`.
@@ -90,7 +88,7 @@ impl Tree {
             for path in self.ephemerals.take(self.key, owner).iter() {
                 let Some(znode) = node_mut(&mut self.root, self.key, path) else { continue };
                 let before = digest::node(path, znode);
-                znode.owner = ttl;
+                znode.set_leaf(znode.leaf().with_numbers(|numbers| numbers.owner = ttl));
                 let digest_change = digest::node(path, znode).wrapping_sub(before);
                 self.digest = self.digest.wrapping_add(digest_change);
                 self.add_ttl(path);
@@ -151,20 +149,20 @@ impl Tree {
         let path: &str = &create.path;
         let Some((parent_path, name)) = split(path) else {
             // The root exists; anything else has no place.
-            let Some(acl) = self.node(path).map(|root| root.acl) else {
+            let Some(acl) = self.node(path).map(Znode::acl_id) else {
                 return Outcome::Error(ErrorCode::NO_NODE);
             };
             return self.create_existing(header, create, "", acl);
         };
-        let (key, hash) = (self.key, self.key.bytes(name.as_bytes()));
+        let (key, hash) = (self.key, self.key.name(name));
         let Some(parent) = node_mut(&mut self.root, key, parent_path) else {
             return Outcome::Error(ErrorCode::NO_NODE);
         };
         if let Some(child) = parent.child(hash, name) {
-            let acl = child.acl;
+            let acl = child.acl_id();
             return self.create_existing(header, create, parent_path, acl);
         }
-        let parent_acl = parent.acl;
+        let parent_acl = parent.acl_id();
         let prefix = digest::Prefix::new(parent_path, parent);
         let parent_digest = prefix.node(parent);
         raise_cversion(parent, create.parent_cversion, header.zxid);
@@ -174,7 +172,7 @@ impl Tree {
         let child = Znode::new(name, create.data, acl, &first_stat(header, create.kind));
         let (stat, kind) = (child.stat(), child.kind());
         let (digest, size_bytes) = (digest::node(path, &child), size_bytes(path, &child));
-        parent.children.insert(hash, Arc::new(child));
+        parent.below_mut().children.insert(hash, child);
         self.digest = self.digest.wrapping_add(digest_change);
         self.count_in(path, kind, digest, size_bytes);
         self.quota_create(path, create.data);
@@ -198,7 +196,7 @@ impl Tree {
         let key = self.key;
         let acl = self.acls.retain(key, &create.acl);
         if let Some(znode) = node_mut(&mut self.root, key, &create.path) {
-            znode.acl = acl;
+            znode.set_leaf(znode.leaf().with_numbers(|numbers| numbers.acl = acl));
         }
         self.acls.release(key, old_acl);
         // Java: DataTree.processTxn adjusts the parent for OpCode.create only. The znode may have
@@ -219,15 +217,16 @@ impl Tree {
         let Some((parent_path, name)) = split(path) else {
             return Outcome::Error(ErrorCode::NO_NODE);
         };
-        let (key, hash) = (self.key, self.key.bytes(name.as_bytes()));
+        let (key, hash) = (self.key, self.key.name(name));
         let Some(parent) = node_mut(&mut self.root, key, parent_path) else {
             return Outcome::Error(ErrorCode::NO_NODE);
         };
-        let parent_acl = parent.acl;
+        let parent_acl = parent.acl_id();
         let prefix = digest::Prefix::new(parent_path, parent);
         let parent_digest = prefix.node(parent);
-        let removed = parent.children.remove(hash, |child| child.is_named(name));
-        parent.pzxid = parent.pzxid.max(zxid);
+        let below = parent.below_mut();
+        let removed = below.children.remove(hash, |child| child.is_named(name));
+        below.pzxid = below.pzxid.max(zxid);
         let digest_change = prefix.node(parent).wrapping_sub(parent_digest);
         self.digest = self.digest.wrapping_add(digest_change);
         let Some(removed) = removed else {
@@ -236,7 +235,7 @@ impl Tree {
         changes.push(Change {
             kind: ChangeKind::Deleted,
             path: path.into(),
-            acl: self.acls.shared_list(removed.acl),
+            acl: self.acls.shared_list(removed.acl_id()),
             parent_acl: self.acls.shared_list(parent_acl),
         });
         self.count_out(path, &removed);
@@ -258,12 +257,14 @@ impl Tree {
         };
         let before = digest::node(path, znode);
         let old_bytes = znode.data().map_or(0, <[u8]>::len);
-        znode.data = data.map(Blob::new);
-        znode.mtime = header.time;
-        znode.mzxid = header.zxid;
-        znode.version = version;
+        let leaf = znode.leaf().with_data(data, |numbers| {
+            numbers.mtime = header.time;
+            numbers.mzxid = header.zxid;
+            numbers.version = version;
+        });
+        znode.set_leaf(leaf);
         let digest_change = digest::node(path, znode).wrapping_sub(before);
-        let (stat, acl) = (znode.stat(), znode.acl);
+        let (stat, acl) = (znode.stat(), znode.acl_id());
         self.digest = self.digest.wrapping_add(digest_change);
         self.resize(old_bytes, data.map_or(0, <[u8]>::len));
         self.quota_set(path, old_bytes, data);
@@ -287,8 +288,12 @@ impl Tree {
         };
         let prefix = digest::Prefix::new(path, znode);
         let before = prefix.node(znode);
-        let old_acl = mem::replace(&mut znode.acl, acl);
-        znode.aversion = version;
+        let old_acl = znode.acl_id();
+        let leaf = znode.leaf().with_numbers(|numbers| {
+            numbers.acl = acl;
+            numbers.aversion = version;
+        });
+        znode.set_leaf(leaf);
         let digest_change = prefix.node(znode).wrapping_sub(before);
         let stat = znode.stat();
         self.digest = self.digest.wrapping_add(digest_change);
@@ -319,10 +324,11 @@ impl Tree {
 /// The rule for a parent's cversion and pzxid: both, or neither when the tree is ahead already.
 fn raise_cversion(parent: &mut Znode, to: i32, zxid: Zxid) {
     // -1 means one more. At i32::MAX one more is less, so the number stays.
-    let to = if to == -1 { parent.cversion.wrapping_add(1) } else { to };
-    if to > parent.cversion {
-        parent.cversion = to;
-        parent.pzxid = zxid;
+    let below = parent.below_mut();
+    let to = if to == -1 { below.cversion.wrapping_add(1) } else { to };
+    if to > below.cversion {
+        below.cversion = to;
+        below.pzxid = zxid;
     }
 }
 

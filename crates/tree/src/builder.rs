@@ -8,7 +8,6 @@ use core::{fmt, mem};
 use ostler_wire::acl::Acl;
 use ostler_wire::ids::{SessionId, Zxid};
 use ostler_wire::stat::StatPersisted;
-use triomphe::Arc;
 
 use crate::acl_table::AclId;
 use crate::digest;
@@ -41,11 +40,11 @@ pub struct Builder {
 }
 
 /// A znode by the hash of its name.
-type Entry = (u64, Arc<Znode>);
+type Entry = (u32, Znode);
 
 /// A znode below which more may come.
 struct Open {
-    hash: u64,
+    hash: u32,
     znode: Znode,
     children: Vec<Entry>,
     /// The length of its parent's path, in bytes.
@@ -124,7 +123,7 @@ impl Builder {
         }
         let size_bytes = size_bytes(path, &znode);
         self.tree.count_in(path, znode.kind(), digest::node(path, &znode), size_bytes);
-        let hash = self.tree.key.bytes(name.as_bytes());
+        let hash = self.tree.key.name(name);
         let parent_len = parent.len();
         self.open.push(Open { hash, znode, children: Vec::new(), parent_len });
         self.path.push('/');
@@ -148,11 +147,11 @@ impl Builder {
     fn close_last(&mut self) {
         let Some(Open { hash, mut znode, children, parent_len }) = self.open.pop() else { return };
         if !children.is_empty() {
-            znode.children = self.dir_of(children);
+            znode.below_mut().children = self.dir_of(children);
         }
         self.path.truncate(parent_len);
         let siblings = self.open.last_mut().map_or(&mut self.top, |parent| &mut parent.children);
-        siblings.push((hash, Arc::new(znode)));
+        siblings.push((hash, znode));
     }
 
     /// Gives the root its children.
@@ -160,12 +159,12 @@ impl Builder {
         let top = mem::take(&mut self.top);
         if !top.is_empty() {
             let children = self.dir_of(top);
-            Arc::make_mut(&mut self.tree.root).children = children;
+            self.tree.root.below_mut().children = children;
         }
     }
 
     /// The children of the znode at the present path.
-    fn dir_of(&mut self, mut children: Vec<Entry>) -> Dir<Arc<Znode>> {
+    fn dir_of(&mut self, mut children: Vec<Entry>) -> Dir<Znode> {
         // Stable: of equals the last one is the one that came last.
         children.sort_by_key(|(hash, _)| *hash);
         if children.windows(2).any(|pair| matches!(pair, [(a, _), (b, _)] if a == b)) {

@@ -10,6 +10,7 @@
 //! `/zookeeper/` count 0, since servers may differ there.
 
 use crc32fast::Hasher;
+use ostler_wire::stat::StatPersisted;
 
 use crate::znode::Znode;
 
@@ -26,7 +27,7 @@ impl Prefix {
         }
         let mut crc = Hasher::new();
         crc.update(path.as_bytes());
-        match znode.data.as_ref().map(|data| data.parts()) {
+        match znode.leaf().sealed_data() {
             None => {}
             Some((data, None)) => crc.update(data),
             Some((data, Some(seal))) => {
@@ -40,7 +41,7 @@ impl Prefix {
     pub(crate) fn node(&self, znode: &Znode) -> u64 {
         let Some(crc) = &self.0 else { return 0 };
         let mut crc = crc.clone();
-        crc.update(&stat_bytes(znode));
+        crc.update(&stat_bytes(&znode.stat_persisted()));
         u64::from(crc.finalize())
     }
 }
@@ -51,17 +52,17 @@ pub(crate) fn node(path: &str, znode: &Znode) -> u64 {
 }
 
 /// Not the order of a persisted stat.
-fn stat_bytes(znode: &Znode) -> [u8; 60] {
+fn stat_bytes(stat: &StatPersisted) -> [u8; 60] {
     let mut bytes = [0; 60];
-    let longs = [znode.czxid.0, znode.mzxid.0, znode.pzxid.0, znode.ctime.0, znode.mtime.0];
+    let longs = [stat.czxid.0, stat.mzxid.0, stat.pzxid.0, stat.ctime.0, stat.mtime.0];
     for (to, from) in bytes.chunks_exact_mut(8).zip(longs) {
         to.copy_from_slice(&from.to_be_bytes());
     }
-    let ints = [znode.version, znode.cversion, znode.aversion];
+    let ints = [stat.version, stat.cversion, stat.aversion];
     for (to, from) in bytes[40..].chunks_exact_mut(4).zip(ints) {
         to.copy_from_slice(&from.to_be_bytes());
     }
-    bytes[52..].copy_from_slice(&znode.owner.to_be_bytes());
+    bytes[52..].copy_from_slice(&stat.ephemeral_owner.to_be_bytes());
     bytes
 }
 
@@ -108,13 +109,13 @@ mod tests {
 
     #[test]
     fn large_data_count_like_small_ones() {
-        for length in [0, 1, 2047, 2048, 2049, 2052, 100_000] {
+        for length in [0, 1, 447, 448, 2047, 2048, 2049, 2052, 100_000] {
             let data: Vec<u8> = (0..length).map(|i: u32| i.to_le_bytes()[0]).collect();
             let znode = znode(Some(&data), &StatPersisted::default());
             let mut whole = vec![];
             whole.extend_from_slice(b"/path");
             whole.extend_from_slice(&data);
-            whole.extend_from_slice(&stat_bytes(&znode));
+            whole.extend_from_slice(&stat_bytes(&znode.stat_persisted()));
             assert_eq!(znode.data(), Some(&data[..]));
             assert_eq!(node("/path", &znode), u64::from(crc32fast::hash(&whole)), "{length}");
         }

@@ -1,54 +1,97 @@
 //! `Dir`: a persistent map from a hash to a value, the one container that the tree is made of.
 //!
-//! It is a trie over the bits of a 64-bit hash, three at a time from the top, with buckets for
+//! It is a trie over the bits of a 32-bit hash, two at a time from the top, with buckets for
 //! leaves. Children, sessions, ephemerals and the ACL table are all kept in it.
 //!
 //! ```text
 //! Dir (16 bytes) = kind:u8 . . . len:u32 pointer:8
 //!   Empty
-//!   Two | Four | Seven | Eleven | Fifteen   bucket of that many slots, those in use first,
-//!                                           ascending by hash
-//!   Many                                    bucket of any size, only where no hash bits are left
-//!   Branch                                  eight Dirs, by the next three bits
+//!   Two | Four | Six | Nine | Twelve | Fifteen   bucket of that many slots, those in use first,
+//!                                                ascending by hash
+//!   Many                                         bucket of any size, only where no hash bits are
+//!                                                left
+//!   Branch                                       four Dirs, by the next two bits
+//!
+//! bucket of N = count:8  hash:4 x N  value x N
+//! branch      = count:8  Dir:16 x 4
 //! ```
 //!
 //! - **Persistent.** A clone is one reference count. A change copies only what is shared with a
 //!   clone, at most one bucket and the branches above it; what is not shared is changed in place.
 //! - **No rehash.** A full bucket splits by itself; nothing ever moves but its entries.
 //! - **Order.** Iteration goes by ascending hash: it depends on the key and the content alone.
+//! - **Copies are what a change costs.** The values of a bucket and the arms of a branch have
+//!   reference counts of their own, and the memory of many is not in any cache. So buckets and
+//!   branches are small; and before the counts are raised, which the processor does one after the
+//!   other, all of them are read, which it does at once ([`Counted`]).
 //! - Sizes of buckets are chosen so that with a reference count they fill an allocator's size
-//!   class (48, 80, 128, 192, 256 bytes) when the value is a pointer.
+//!   class (48, 96, 128, 192, 256, 320 bytes) when the value is a znode.
 //! - Equal hashes are allowed: that a hash fits is checked first, equality is the caller's.
 
 use alloc::vec::{self, Vec};
 use core::slice;
 
-use triomphe::{Arc, UniqueArc};
+use triomphe::{Arc, ThinArc, UniqueArc};
 
 /// Holds values of type `T`, each under a hash that the caller computes.
 #[derive(Clone, Default)]
 pub(crate) enum Dir<T> {
     #[default]
     Empty,
-    Two(u32, Bucket<T, 2>),
-    Four(u32, Bucket<T, 4>),
-    Seven(u32, Bucket<T, 7>),
-    Eleven(u32, Bucket<T, 11>),
-    Fifteen(u32, Bucket<T, 15>),
-    Many(u32, Arc<Vec<Slot<T>>>),
+    Two(u32, Arc<Bucket<T, 2>>),
+    Four(u32, Arc<Bucket<T, 4>>),
+    Six(u32, Arc<Bucket<T, 6>>),
+    Nine(u32, Arc<Bucket<T, 9>>),
+    Twelve(u32, Arc<Bucket<T, 12>>),
+    Fifteen(u32, Arc<Bucket<T, BUCKET_MAX>>),
+    Many(u32, Arc<Many<T>>),
     // Invariant: the number is the sum of the arms' and greater than MERGE_AT.
-    Branch(u32, Arc<[Self; FANOUT]>),
+    Branch(u32, Arc<Arms<T>>),
 }
 
-pub(crate) type Bucket<T, const N: usize> = Arc<[Slot<T>; N]>;
+/// Slots of a bucket. Invariant: no slot in use stands behind an empty one.
+pub(crate) struct Bucket<T, const N: usize> {
+    hashes: [u32; N],
+    values: [Option<T>; N],
+}
 
-/// A slot of a bucket. Invariant: no slot in use stands behind an empty one.
-pub(crate) type Slot<T> = Option<(u64, T)>;
+/// A bucket that cannot split any more.
+#[derive(Clone)]
+pub(crate) struct Many<T> {
+    hashes: Vec<u32>,
+    values: Vec<Option<T>>,
+}
 
-const BITS: u32 = 3;
+/// The arms of a branch.
+pub(crate) struct Arms<T>([Dir<T>; FANOUT]);
+
+/// What is behind a reference count, or refers to nothing.
+pub(crate) trait Counted: Clone {
+    /// The reference count; 1 of what has none. Reading it is all that it is for.
+    fn holders(&self) -> usize;
+}
+
+impl<T> Counted for Arc<T> {
+    #[inline]
+    fn holders(&self) -> usize {
+        Self::strong_count(self)
+    }
+}
+
+impl<H, T> Counted for ThinArc<H, T> {
+    #[inline]
+    fn holders(&self) -> usize {
+        Self::strong_count(self)
+    }
+}
+
+/// An entry on its way from one bucket to another.
+pub(crate) type Entry<T> = (u32, T);
+
+const BITS: u32 = 2;
 const FANOUT: usize = 1 << BITS;
 /// Below so many branches all bits of the hash are used up.
-const DEPTH_MAX: u32 = 64 / BITS;
+const DEPTH_MAX: u32 = u32::BITS / BITS;
 /// A bucket with so many entries splits, unless it is at `DEPTH_MAX`.
 const BUCKET_MAX: usize = 15;
 /// A branch that has shrunk to so many entries becomes a bucket. Far enough below `BUCKET_MAX`
@@ -56,11 +99,46 @@ const BUCKET_MAX: usize = 15;
 const MERGE_AT: usize = 7;
 
 const _: () = assert!(size_of::<Dir<Arc<u8>>>() == 16);
-const _: () = assert!(size_of::<Slot<Arc<u8>>>() == 16);
+const _: () = assert!(size_of::<Arms<Arc<u8>>>() == 64);
 
-impl<T: Clone> Dir<T> {
+impl<T: Counted, const N: usize> Clone for Bucket<T, N> {
+    fn clone(&self) -> Self {
+        read_counts(&self.values);
+        Self { hashes: self.hashes, values: self.values.clone() }
+    }
+}
+
+impl<T: Counted> Clone for Arms<T> {
+    fn clone(&self) -> Self {
+        self.read_counts();
+        Self(self.0.clone())
+    }
+}
+
+impl<T: Counted> Arms<T> {
+    /// See [`read_counts`].
+    fn read_counts(&self) {
+        let holders: usize = self.0.iter().map(Dir::holders).sum();
+        assert!(holders >= FANOUT, "nobody holds what is held");
+    }
+}
+
+/// Reads the reference counts of values that are to be raised or lowered.
+///
+/// One atomic change waits for the one before it, so if each has to wait for memory the waits add
+/// up. Loads do not wait for each other, and when the changes come the counts are in the cache.
+fn read_counts<T: Counted>(values: &[Option<T>]) {
+    let (mut held, mut holders) = (0, 0);
+    for value in values.iter().flatten() {
+        held += 1;
+        holders += value.holders();
+    }
+    assert!(holders >= held, "nobody holds what is held");
+}
+
+impl<T: Counted> Dir<T> {
     /// A map of these entries, which are ascending by hash, made at once: nothing grows or splits.
-    pub(crate) fn from_sorted(entries: Vec<(u64, T)>) -> Self {
+    pub(crate) fn from_sorted(entries: Vec<Entry<T>>) -> Self {
         let count = entries.len();
         Self::from_next(0, count, &mut entries.into_iter())
     }
@@ -72,8 +150,9 @@ impl<T: Clone> Dir<T> {
             Self::Empty => 0,
             Self::Two(len, _)
             | Self::Four(len, _)
-            | Self::Seven(len, _)
-            | Self::Eleven(len, _)
+            | Self::Six(len, _)
+            | Self::Nine(len, _)
+            | Self::Twelve(len, _)
             | Self::Fifteen(len, _)
             | Self::Many(len, _)
             | Self::Branch(len, _) => *len as usize,
@@ -88,34 +167,44 @@ impl<T: Clone> Dir<T> {
 
     /// The value under `hash` that `is_it` accepts.
     #[inline]
-    pub(crate) fn find(&self, hash: u64, is_it: impl Fn(&T) -> bool) -> Option<&T> {
+    pub(crate) fn find(&self, hash: u32, is_it: impl Fn(&T) -> bool) -> Option<&T> {
         let mut dir = self;
         let mut bits = hash;
         while let Self::Branch(_, arms) = dir {
-            (dir, bits) = (&arms[arm(bits)], bits << BITS);
+            (dir, bits) = (&arms.0[arm(bits)], bits << BITS);
         }
-        dir.slots().iter().flatten().find(|(h, value)| *h == hash && is_it(value)).map(|(_, v)| v)
+        let (hashes, values) = dir.slots();
+        let slots = hashes.iter().zip(values).filter(|(h, _)| **h == hash);
+        slots.filter_map(|(_, value)| value.as_ref()).find(|value| is_it(value))
     }
 
     /// The same for changing the value. Copies what is shared on the way to it.
     #[inline]
-    pub(crate) fn find_mut(&mut self, hash: u64, is_it: impl Fn(&T) -> bool) -> Option<&mut T> {
+    pub(crate) fn find_mut(&mut self, hash: u32, is_it: impl Fn(&T) -> bool) -> Option<&mut T> {
         let mut dir = self;
         let mut bits = hash;
         while let Self::Branch(_, arms) = dir {
-            (dir, bits) = (&mut Arc::make_mut(arms)[arm(bits)], bits << BITS);
+            (dir, bits) = (&mut Arc::make_mut(arms).0[arm(bits)], bits << BITS);
         }
-        let slots = dir.slots_mut().iter_mut().flatten();
-        slots.into_iter().find(|(h, value)| *h == hash && is_it(value)).map(|(_, value)| value)
+        let (hashes, values) = dir.slots_mut();
+        let slots = hashes.iter().zip(values).filter(|(h, _)| **h == hash);
+        slots.into_iter().filter_map(|(_, value)| value.as_mut()).find(|value| is_it(value))
     }
 
     /// Adds a value. The caller knows that it is not there yet.
-    pub(crate) fn insert(&mut self, hash: u64, value: T) {
-        self.insert_at(0, hash, value);
+    pub(crate) fn insert(&mut self, hash: u32, value: T) {
+        let mut dir = self;
+        let mut depth = 0;
+        while let Self::Branch(len, arms) = dir {
+            *len += 1;
+            dir = &mut Arc::make_mut(arms).0[arm(hash << (depth * BITS))];
+            depth += 1;
+        }
+        dir.insert_into_bucket(depth, hash, value);
     }
 
     /// Takes out the value under `hash` that `is_it` accepts.
-    pub(crate) fn remove(&mut self, hash: u64, is_it: impl Fn(&T) -> bool) -> Option<T> {
+    pub(crate) fn remove(&mut self, hash: u32, is_it: impl Fn(&T) -> bool) -> Option<T> {
         // Nothing is copied for what is not there.
         self.find(hash, &is_it)?;
         self.remove_at(0, hash, &is_it)
@@ -123,19 +212,19 @@ impl<T: Clone> Dir<T> {
 
     /// All values, ascending by hash.
     pub(crate) fn iter(&self) -> Iter<'_, T> {
-        let mut iter = Iter { arms: Vec::new(), slots: [].iter(), left: self.len() };
+        let mut iter = Iter { arms: Vec::new(), slots: ([].iter(), [].iter()), left: self.len() };
         iter.enter(self);
         iter
     }
 
     /// Visits about `count` values, those under `from` first, ascending by hash. Returns the hash
     /// to go on from, also in a later version of the map; `None` when there is nothing more.
-    pub(crate) fn visit(&self, from: u64, count: usize, each: &mut impl FnMut(&T)) -> Option<u64> {
-        let mut iter = Iter { arms: Vec::new(), slots: [].iter(), left: self.len() };
+    pub(crate) fn visit(&self, from: u32, count: usize, each: &mut impl FnMut(&T)) -> Option<u32> {
+        let mut iter = Iter { arms: Vec::new(), slots: ([].iter(), [].iter()), left: self.len() };
         let mut dir = self;
         let mut bits = from;
         while let Self::Branch(_, arms) = dir {
-            let (next, behind) = arms[arm(bits)..].split_first().expect("three bits name an arm");
+            let (next, behind) = arms.0[arm(bits)..].split_first().expect("two bits name an arm");
             iter.arms.push(behind.iter());
             (dir, bits) = (next, bits << BITS);
         }
@@ -161,23 +250,25 @@ impl<T: Clone> Dir<T> {
             Self::Empty => {}
             Self::Two(_, bucket) => dissolve_bucket(bucket, each),
             Self::Four(_, bucket) => dissolve_bucket(bucket, each),
-            Self::Seven(_, bucket) => dissolve_bucket(bucket, each),
-            Self::Eleven(_, bucket) => dissolve_bucket(bucket, each),
+            Self::Six(_, bucket) => dissolve_bucket(bucket, each),
+            Self::Nine(_, bucket) => dissolve_bucket(bucket, each),
+            Self::Twelve(_, bucket) => dissolve_bucket(bucket, each),
             Self::Fifteen(_, bucket) => dissolve_bucket(bucket, each),
             Self::Many(_, slots) => {
                 let slots = Arc::into_unique(slots).map(UniqueArc::into_inner);
-                slots.into_iter().flatten().flatten().for_each(|(_, value)| each(value));
+                slots.into_iter().flat_map(|slots| slots.values).flatten().for_each(each);
             }
             Self::Branch(_, arms) => {
-                let arms = Arc::into_unique(arms).map(UniqueArc::into_inner);
+                let Some(arms) = Arc::into_unique(arms).map(UniqueArc::into_inner) else { return };
+                arms.read_counts();
                 // Recursion goes no deeper than DEPTH_MAX.
-                arms.into_iter().flatten().for_each(|dir| dir.dissolve(each));
+                arms.0.into_iter().for_each(|dir| dir.dissolve(each));
             }
         }
     }
 
     /// The part of a map, `depth` branches down, that has the next `count` entries.
-    fn from_next(depth: u32, count: usize, entries: &mut vec::IntoIter<(u64, T)>) -> Self {
+    fn from_next(depth: u32, count: usize, entries: &mut vec::IntoIter<Entry<T>>) -> Self {
         if count <= BUCKET_MAX || depth >= DEPTH_MAX {
             return Self::filled(count, as_len(count), &mut entries.take(count));
         }
@@ -188,38 +279,35 @@ impl<T: Clone> Dir<T> {
             left -= within;
             Self::from_next(depth + 1, within, entries)
         });
-        Self::Branch(as_len(count), Arc::new(arms))
+        Self::Branch(as_len(count), Arc::new(Arms(arms)))
     }
 
-    fn insert_at(&mut self, depth: u32, hash: u64, value: T) {
-        if let Self::Branch(len, arms) = self {
-            *len += 1;
-            let arm = &mut Arc::make_mut(arms)[arm(hash << (depth * BITS))];
-            return arm.insert_at(depth + 1, hash, value);
-        }
+    fn insert_into_bucket(&mut self, depth: u32, hash: u32, value: T) {
         let len = self.len();
         if len == BUCKET_MAX && depth < DEPTH_MAX {
             let mut arms: [Self; FANOUT] = Default::default();
             for (h, v) in self.take_entries() {
-                arms[arm(h << (depth * BITS))].insert_at(depth + 1, h, v);
+                arms[arm(h << (depth * BITS))].insert_into_bucket(depth + 1, h, v);
             }
-            arms[arm(hash << (depth * BITS))].insert_at(depth + 1, hash, value);
-            *self = Self::Branch(as_len(len + 1), Arc::new(arms));
+            arms[arm(hash << (depth * BITS))].insert_into_bucket(depth + 1, hash, value);
+            *self = Self::Branch(as_len(len + 1), Arc::new(Arms(arms)));
             return;
         }
         if len == self.capacity() {
             *self = Self::bucket(len + 1, self.take_entries());
         }
-        let slots = self.slots_mut();
-        let at = slots[..len].partition_point(|slot| slot.as_ref().is_some_and(|(h, _)| *h < hash));
-        slots[len] = Some((hash, value));
-        slots[at..=len].rotate_right(1);
+        let (hashes, values) = self.slots_mut();
+        let at = hashes[..len].partition_point(|h| *h < hash);
+        hashes.copy_within(at..len, at + 1);
+        hashes[at] = hash;
+        values[len] = Some(value);
+        values[at..=len].rotate_right(1);
         self.set_len(len + 1);
     }
 
-    fn remove_at(&mut self, depth: u32, hash: u64, is_it: &impl Fn(&T) -> bool) -> Option<T> {
+    fn remove_at(&mut self, depth: u32, hash: u32, is_it: &impl Fn(&T) -> bool) -> Option<T> {
         if let Self::Branch(len, arms) = self {
-            let arm = &mut Arc::make_mut(arms)[arm(hash << (depth * BITS))];
+            let arm = &mut Arc::make_mut(arms).0[arm(hash << (depth * BITS))];
             let value = arm.remove_at(depth + 1, hash, is_it)?;
             *len -= 1;
             if *len as usize <= MERGE_AT {
@@ -228,10 +316,12 @@ impl<T: Clone> Dir<T> {
             return Some(value);
         }
         let len = self.len();
-        let slots = self.slots_mut();
-        let at = slots.iter().flatten().position(|(h, value)| *h == hash && is_it(value))?;
-        let (_, value) = slots[at].take()?;
-        slots[at..len].rotate_left(1);
+        let (hashes, values) = self.slots_mut();
+        let mut slots = hashes.iter().zip(&*values);
+        let at = slots.position(|(h, v)| *h == hash && v.as_ref().is_some_and(is_it))?;
+        let value = values[at].take()?;
+        hashes.copy_within(at + 1..len, at);
+        values[at..len].rotate_left(1);
         self.set_len(len - 1);
         if len == 1 {
             *self = Self::Empty;
@@ -242,45 +332,52 @@ impl<T: Clone> Dir<T> {
     }
 
     /// An empty or filled bucket with room for `room` entries.
-    fn bucket(room: usize, entries: Vec<(u64, T)>) -> Self {
+    fn bucket(room: usize, entries: Vec<Entry<T>>) -> Self {
         Self::filled(room, as_len(entries.len()), &mut entries.into_iter())
     }
 
-    /// A bucket with room for `room` entries and the `len` that `slots` yields.
-    fn filled(room: usize, len: u32, slots: &mut impl Iterator<Item = (u64, T)>) -> Self {
+    /// A bucket with room for `room` entries and the `len` that `entries` yields.
+    fn filled(room: usize, len: u32, entries: &mut impl Iterator<Item = Entry<T>>) -> Self {
         match room {
             0 => Self::Empty,
-            1..=2 => Self::Two(len, fill(slots)),
-            3..=4 => Self::Four(len, fill(slots)),
-            5..=7 => Self::Seven(len, fill(slots)),
-            8..=11 => Self::Eleven(len, fill(slots)),
-            12..=15 => Self::Fifteen(len, fill(slots)),
+            1..=2 => Self::Two(len, fill(entries)),
+            3..=4 => Self::Four(len, fill(entries)),
+            5..=6 => Self::Six(len, fill(entries)),
+            7..=9 => Self::Nine(len, fill(entries)),
+            10..=12 => Self::Twelve(len, fill(entries)),
+            13..=BUCKET_MAX => Self::Fifteen(len, fill(entries)),
             _ => {
-                let mut many: Vec<Slot<T>> = slots.map(Some).collect();
-                many.resize_with(room + room / 2, || None);
-                Self::Many(len, Arc::new(many))
+                let (mut hashes, values): (Vec<u32>, Vec<T>) = entries.unzip();
+                let mut values: Vec<Option<T>> = values.into_iter().map(Some).collect();
+                hashes.resize(room + room / 2, 0);
+                values.resize_with(room + room / 2, || None);
+                Self::Many(len, Arc::new(Many { hashes, values }))
             }
         }
     }
 
     /// Empties the map into a list, ascending by hash. What nobody else holds is moved, not cloned.
-    fn take_entries(&mut self) -> Vec<(u64, T)> {
+    fn take_entries(&mut self) -> Vec<Entry<T>> {
         let mut entries = Vec::with_capacity(self.len());
         core::mem::take(self).append_entries(&mut entries);
         entries
     }
 
-    fn append_entries(self, to: &mut Vec<(u64, T)>) {
+    fn append_entries(self, to: &mut Vec<Entry<T>>) {
         match self {
             Self::Empty => {}
             Self::Two(_, bucket) => append_bucket(bucket, to),
             Self::Four(_, bucket) => append_bucket(bucket, to),
-            Self::Seven(_, bucket) => append_bucket(bucket, to),
-            Self::Eleven(_, bucket) => append_bucket(bucket, to),
+            Self::Six(_, bucket) => append_bucket(bucket, to),
+            Self::Nine(_, bucket) => append_bucket(bucket, to),
+            Self::Twelve(_, bucket) => append_bucket(bucket, to),
             Self::Fifteen(_, bucket) => append_bucket(bucket, to),
-            Self::Many(_, slots) => to.extend(Arc::unwrap_or_clone(slots).into_iter().flatten()),
+            Self::Many(_, slots) => {
+                let Many { hashes, values } = Arc::unwrap_or_clone(slots);
+                append_slots(hashes, values, to);
+            }
             Self::Branch(_, arms) => {
-                Arc::unwrap_or_clone(arms).into_iter().for_each(|arm| arm.append_entries(to));
+                Arc::unwrap_or_clone(arms).0.into_iter().for_each(|arm| arm.append_entries(to));
             }
         }
     }
@@ -290,10 +387,11 @@ impl<T: Clone> Dir<T> {
             Self::Empty | Self::Branch(..) => 0,
             Self::Two(..) => 2,
             Self::Four(..) => 4,
-            Self::Seven(..) => 7,
-            Self::Eleven(..) => 11,
-            Self::Fifteen(..) => 15,
-            Self::Many(_, slots) => slots.len(),
+            Self::Six(..) => 6,
+            Self::Nine(..) => 9,
+            Self::Twelve(..) => 12,
+            Self::Fifteen(..) => BUCKET_MAX,
+            Self::Many(_, slots) => slots.values.len(),
         }
     }
 
@@ -302,66 +400,115 @@ impl<T: Clone> Dir<T> {
             Self::Empty => {}
             Self::Two(len, _)
             | Self::Four(len, _)
-            | Self::Seven(len, _)
-            | Self::Eleven(len, _)
+            | Self::Six(len, _)
+            | Self::Nine(len, _)
+            | Self::Twelve(len, _)
             | Self::Fifteen(len, _)
             | Self::Many(len, _)
             | Self::Branch(len, _) => *len = as_len(new),
         }
     }
 
-    /// The slots of a bucket; a branch has none of its own.
+    /// Hashes and values of the slots of a bucket; a branch has none of its own.
     #[inline]
-    fn slots(&self) -> &[Slot<T>] {
+    fn slots(&self) -> (&[u32], &[Option<T>]) {
         match self {
-            Self::Empty | Self::Branch(..) => &[],
-            Self::Two(_, bucket) => &bucket[..],
-            Self::Four(_, bucket) => &bucket[..],
-            Self::Seven(_, bucket) => &bucket[..],
-            Self::Eleven(_, bucket) => &bucket[..],
-            Self::Fifteen(_, bucket) => &bucket[..],
-            Self::Many(_, slots) => slots,
+            Self::Empty | Self::Branch(..) => (&[], &[]),
+            Self::Two(_, bucket) => (&bucket.hashes, &bucket.values),
+            Self::Four(_, bucket) => (&bucket.hashes, &bucket.values),
+            Self::Six(_, bucket) => (&bucket.hashes, &bucket.values),
+            Self::Nine(_, bucket) => (&bucket.hashes, &bucket.values),
+            Self::Twelve(_, bucket) => (&bucket.hashes, &bucket.values),
+            Self::Fifteen(_, bucket) => (&bucket.hashes, &bucket.values),
+            Self::Many(_, slots) => (&slots.hashes, &slots.values),
         }
     }
 
     #[inline]
-    fn slots_mut(&mut self) -> &mut [Slot<T>] {
+    fn slots_mut(&mut self) -> (&mut [u32], &mut [Option<T>]) {
         match self {
-            Self::Empty | Self::Branch(..) => &mut [],
-            Self::Two(_, bucket) => &mut Arc::make_mut(bucket)[..],
-            Self::Four(_, bucket) => &mut Arc::make_mut(bucket)[..],
-            Self::Seven(_, bucket) => &mut Arc::make_mut(bucket)[..],
-            Self::Eleven(_, bucket) => &mut Arc::make_mut(bucket)[..],
-            Self::Fifteen(_, bucket) => &mut Arc::make_mut(bucket)[..],
-            Self::Many(_, slots) => &mut Arc::make_mut(slots)[..],
+            Self::Empty | Self::Branch(..) => (&mut [], &mut []),
+            Self::Two(_, bucket) => own_slots(bucket),
+            Self::Four(_, bucket) => own_slots(bucket),
+            Self::Six(_, bucket) => own_slots(bucket),
+            Self::Nine(_, bucket) => own_slots(bucket),
+            Self::Twelve(_, bucket) => own_slots(bucket),
+            Self::Fifteen(_, bucket) => own_slots(bucket),
+            Self::Many(_, slots) => {
+                let slots = Arc::make_mut(slots);
+                (&mut slots.hashes, &mut slots.values)
+            }
+        }
+    }
+}
+
+impl<T> Dir<T> {
+    /// The reference count of the bucket or the branch; 1 when there is neither.
+    #[inline]
+    fn holders(&self) -> usize {
+        match self {
+            Self::Empty => 1,
+            Self::Two(_, bucket) => Arc::strong_count(bucket),
+            Self::Four(_, bucket) => Arc::strong_count(bucket),
+            Self::Six(_, bucket) => Arc::strong_count(bucket),
+            Self::Nine(_, bucket) => Arc::strong_count(bucket),
+            Self::Twelve(_, bucket) => Arc::strong_count(bucket),
+            Self::Fifteen(_, bucket) => Arc::strong_count(bucket),
+            Self::Many(_, slots) => Arc::strong_count(slots),
+            Self::Branch(_, arms) => Arc::strong_count(arms),
         }
     }
 }
 
 /// Which arm of a branch the topmost bits choose.
 #[inline]
-fn arm(bits: u64) -> usize {
-    // Three bits fit anywhere.
-    #[allow(clippy::cast_possible_truncation)]
-    let arm = (bits >> (u64::BITS - BITS)) as usize;
-    arm
+fn arm(bits: u32) -> usize {
+    (bits >> (u32::BITS - BITS)) as usize
 }
 
 fn as_len(len: usize) -> u32 {
     u32::try_from(len).expect("4 Gi entries do not fit into memory")
 }
 
-fn fill<T, const N: usize>(entries: &mut impl Iterator<Item = (u64, T)>) -> Bucket<T, N> {
-    Arc::new(core::array::from_fn(|_| entries.next()))
+/// The slots of a bucket, which is copied if it is shared.
+#[inline]
+fn own_slots<T: Counted, const N: usize>(
+    bucket: &mut Arc<Bucket<T, N>>,
+) -> (&mut [u32], &mut [Option<T>]) {
+    let Bucket { hashes, values } = Arc::make_mut(bucket);
+    (hashes, values)
 }
 
-fn append_bucket<T: Clone, const N: usize>(bucket: Bucket<T, N>, to: &mut Vec<(u64, T)>) {
-    to.extend(Arc::unwrap_or_clone(bucket).into_iter().flatten());
+fn fill<T, const N: usize>(entries: &mut impl Iterator<Item = Entry<T>>) -> Arc<Bucket<T, N>> {
+    let mut hashes = [0; N];
+    let values = core::array::from_fn(|i| {
+        let (hash, value) = entries.next()?;
+        hashes[i] = hash;
+        Some(value)
+    });
+    Arc::new(Bucket { hashes, values })
 }
 
-fn dissolve_bucket<T, const N: usize>(bucket: Bucket<T, N>, each: &mut impl FnMut(T)) {
-    let slots = Arc::into_unique(bucket).map(UniqueArc::into_inner);
-    slots.into_iter().flatten().flatten().for_each(|(_, value)| each(value));
+fn append_bucket<T: Counted, const N: usize>(bucket: Arc<Bucket<T, N>>, to: &mut Vec<Entry<T>>) {
+    let Bucket { hashes, values } = Arc::unwrap_or_clone(bucket);
+    append_slots(hashes, values, to);
+}
+
+fn append_slots<T>(
+    hashes: impl IntoIterator<Item = u32>,
+    values: impl IntoIterator<Item = Option<T>>,
+    to: &mut Vec<Entry<T>>,
+) {
+    to.extend(hashes.into_iter().zip(values).map_while(|(hash, value)| Some((hash, value?))));
+}
+
+fn dissolve_bucket<T: Counted, const N: usize>(
+    bucket: Arc<Bucket<T, N>>,
+    each: &mut impl FnMut(T),
+) {
+    let Some(bucket) = Arc::into_unique(bucket).map(UniqueArc::into_inner) else { return };
+    read_counts(&bucket.values);
+    bucket.values.into_iter().flatten().for_each(each);
 }
 
 /// Iterates over a [`Dir`]. Allocates only when there are branches.
@@ -369,15 +516,16 @@ pub(crate) struct Iter<'a, T> {
     /// Arms still to be visited, one iterator for each branch on the way down.
     arms: Vec<slice::Iter<'a, Dir<T>>>,
     /// Slots of the present bucket.
-    slots: slice::Iter<'a, Slot<T>>,
+    slots: (slice::Iter<'a, u32>, slice::Iter<'a, Option<T>>),
     left: usize,
 }
 
-impl<'a, T: Clone> Iter<'a, T> {
-    fn next_entry(&mut self) -> Option<(u64, &'a T)> {
+impl<'a, T: Counted> Iter<'a, T> {
+    fn next_entry(&mut self) -> Option<(u32, &'a T)> {
         loop {
-            if let Some(Some((hash, value))) = self.slots.next() {
-                return Some((*hash, value));
+            let (hashes, values) = &mut self.slots;
+            if let Some(Some(value)) = values.next() {
+                return Some((*hashes.next()?, value));
             }
             match self.arms.last_mut()?.next() {
                 Some(dir) => self.enter(dir),
@@ -388,13 +536,16 @@ impl<'a, T: Clone> Iter<'a, T> {
 
     fn enter(&mut self, dir: &'a Dir<T>) {
         match dir {
-            Dir::Branch(_, arms) => self.arms.push(arms.iter()),
-            bucket => self.slots = bucket.slots().iter(),
+            Dir::Branch(_, arms) => self.arms.push(arms.0.iter()),
+            bucket => {
+                let (hashes, values) = bucket.slots();
+                self.slots = (hashes.iter(), values.iter());
+            }
         }
     }
 }
 
-impl<'a, T: Clone> Iterator for Iter<'a, T> {
+impl<'a, T: Counted> Iterator for Iter<'a, T> {
     type Item = &'a T;
 
     fn next(&mut self) -> Option<&'a T> {
@@ -408,7 +559,7 @@ impl<'a, T: Clone> Iterator for Iter<'a, T> {
     }
 }
 
-impl<T: Clone> ExactSizeIterator for Iter<'_, T> {}
+impl<T: Counted> ExactSizeIterator for Iter<'_, T> {}
 
 #[cfg(test)]
 mod tests {
@@ -422,22 +573,21 @@ mod tests {
 
     use super::{BUCKET_MAX, Dir, MERGE_AT};
 
-    type Value = Arc<(u64, u16)>;
+    type Value = Arc<(u32, u16)>;
 
     /// The invariants of the layout; returns the number of values.
     fn check(dir: &Dir<Value>, is_root: bool) -> usize {
         let len = match dir {
             Dir::Branch(_, arms) => {
                 assert!(dir.len() > MERGE_AT);
-                arms.iter().map(|arm| check(arm, false)).sum()
+                arms.0.iter().map(|arm| check(arm, false)).sum()
             }
             bucket => {
-                let used = bucket.slots().iter().take_while(|slot| slot.is_some()).count();
-                assert!(bucket.slots()[used..].iter().all(Option::is_none));
-                let slots = &bucket.slots()[..used];
-                let hashes: Vec<u64> = slots.iter().flatten().map(|entry| entry.0).collect();
-                assert!(hashes.is_sorted());
-                assert!(is_root || used <= BUCKET_MAX || is_final(&hashes));
+                let (hashes, values) = bucket.slots();
+                let used = values.iter().take_while(|value| value.is_some()).count();
+                assert!(values[used..].iter().all(Option::is_none));
+                assert!(hashes[..used].is_sorted());
+                assert!(is_root || used <= BUCKET_MAX || is_final(&hashes[..used]));
                 used
             }
         };
@@ -447,11 +597,11 @@ mod tests {
     }
 
     /// Whether the hashes cannot be told apart by the bits that branches use.
-    fn is_final(hashes: &[u64]) -> bool {
-        hashes.iter().all(|hash| hash >> 1 == hashes[0] >> 1)
+    fn is_final(hashes: &[u32]) -> bool {
+        hashes.iter().all(|hash| *hash == hashes[0])
     }
 
-    fn in_slices(dir: &Dir<Value>, count: usize) -> Vec<(u64, u16)> {
+    fn in_slices(dir: &Dir<Value>, count: usize) -> Vec<(u32, u16)> {
         let (mut met, mut mark) = (Vec::new(), Some(0));
         while let Some(from) = mark {
             mark = dir.visit(from, count, &mut |value| met.push(**value));
@@ -460,7 +610,7 @@ mod tests {
         met
     }
 
-    fn all(dir: &Dir<Value>) -> Vec<(u64, u16)> {
+    fn all(dir: &Dir<Value>) -> Vec<(u32, u16)> {
         let iter = dir.iter();
         assert_eq!(iter.len(), dir.len());
         let all: Vec<_> = iter.map(|value| **value).collect();
@@ -469,7 +619,7 @@ mod tests {
         all
     }
 
-    fn put(dir: &mut Dir<Value>, hash: u64, id: u16) {
+    fn put(dir: &mut Dir<Value>, hash: u32, id: u16) {
         match dir.find_mut(hash, |value| value.1 == id) {
             Some(value) => *value = Arc::new((hash, id)),
             None => dir.insert(hash, Arc::new((hash, id))),
@@ -477,11 +627,11 @@ mod tests {
     }
 
     /// Hashes that crowd: few distinct top bits, few distinct values at all.
-    fn crowded_hash() -> impl Strategy<Value = u64> {
-        prop_oneof![0..4u64, (0..64u64).prop_map(|bits| bits << 58), any::<u64>()]
+    fn crowded_hash() -> impl Strategy<Value = u32> {
+        prop_oneof![0..4u32, (0..64u32).prop_map(|bits| bits << 26), any::<u32>()]
     }
 
-    fn op() -> impl Strategy<Value = (u64, u16, bool)> {
+    fn op() -> impl Strategy<Value = (u32, u16, bool)> {
         (crowded_hash(), 0..40u16, prop::bool::weighted(0.6))
     }
 
@@ -535,7 +685,7 @@ mod tests {
             // And it can be changed like any other.
             let mut changed = dir.clone();
             for (hash, id) in hashes.iter().zip(0..) {
-                put(&mut changed, hash ^ 1 << 63, 1000);
+                put(&mut changed, hash ^ 1 << 31, 1000);
                 prop_assert!(changed.remove(*hash, |value| value.1 == id).is_some());
                 check(&changed, true);
             }
@@ -545,7 +695,7 @@ mod tests {
 
     #[test]
     fn a_thousand_values_may_share_one_hash() {
-        for hash in [0, u64::MAX, 0x1234_5678_9abc_def0] {
+        for hash in [0, u32::MAX, 0x1234_5678] {
             let mut dir = Dir::default();
             put(&mut dir, hash ^ 1, 5000);
             for id in 0..1000 {
@@ -570,20 +720,20 @@ mod tests {
     fn a_change_in_place_keeps_the_allocation_and_a_shared_one_does_not() {
         let mut dir = Dir::default();
         put(&mut dir, 1, 1);
-        let address = dir.slots().as_ptr();
+        let address = dir.slots().1.as_ptr();
         put(&mut dir, 2, 2);
-        assert_eq!(dir.slots().as_ptr(), address);
+        assert_eq!(dir.slots().1.as_ptr(), address);
         let old = dir.clone();
-        assert_eq!(old.slots().as_ptr(), dir.slots().as_ptr());
+        assert_eq!(old.slots().1.as_ptr(), dir.slots().1.as_ptr());
         put(&mut dir, 2, 2);
-        assert_ne!(old.slots().as_ptr(), dir.slots().as_ptr());
+        assert_ne!(old.slots().1.as_ptr(), dir.slots().1.as_ptr());
     }
 
     #[test]
     fn dissolving_hands_over_what_nobody_else_holds() {
         let mut dir = Dir::default();
         for i in 0..100 {
-            put(&mut dir, u64::from(i) << 56, i);
+            put(&mut dir, u32::from(i) << 24, i);
         }
         let mut count = 0;
         dir.clone().dissolve(&mut |_| count += 1);

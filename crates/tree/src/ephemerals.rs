@@ -7,7 +7,7 @@ use ostler_wire::ids::SessionId;
 use triomphe::{Arc, ThinArc};
 
 use crate::dir::Dir;
-use crate::hash::HashKey;
+use crate::hash::{HashKey, upper_half};
 
 /// A set of paths.
 #[derive(Clone, Default)]
@@ -22,7 +22,7 @@ impl PathSet {
 
     /// Adds a path; whether it is new.
     pub(crate) fn insert(&mut self, key: HashKey, path: &str) -> bool {
-        let hash = key.bytes(path.as_bytes());
+        let hash = upper_half(key.bytes(path.as_bytes()));
         if self.paths.find(hash, |have| have.slice == *path.as_bytes()).is_some() {
             return false;
         }
@@ -32,7 +32,7 @@ impl PathSet {
 
     /// Removes a path; whether it was there.
     pub(crate) fn remove(&mut self, key: HashKey, path: &str) -> bool {
-        let hash = key.bytes(path.as_bytes());
+        let hash = upper_half(key.bytes(path.as_bytes()));
         self.paths.remove(hash, |have| have.slice == *path.as_bytes()).is_some()
     }
 
@@ -43,10 +43,10 @@ impl PathSet {
     /// See [`Dir::visit`].
     pub(crate) fn visit(
         &self,
-        from: u64,
+        from: u32,
         count: usize,
         each: &mut impl FnMut(&str),
-    ) -> Option<u64> {
+    ) -> Option<u32> {
         self.paths.visit(from, count, &mut |path| each(as_path(path)))
     }
 }
@@ -119,8 +119,8 @@ impl Ephemerals {
     }
 }
 
-pub(crate) fn session_hash(key: HashKey, session: SessionId) -> u64 {
-    key.number(session.0.cast_unsigned())
+pub(crate) fn session_hash(key: HashKey, session: SessionId) -> u32 {
+    upper_half(key.number(session.0.cast_unsigned()))
 }
 
 #[cfg(test)]

@@ -41,6 +41,21 @@ impl HashKey {
         state.absorb(number);
         state.finish()
     }
+
+    /// The hash under which a name stands among its siblings.
+    #[inline]
+    pub(crate) fn name(self, name: &str) -> u32 {
+        upper_half(self.bytes(name.as_bytes()))
+    }
+}
+
+/// The 32 bits of a hash that a [`Dir`](crate::dir::Dir) goes by.
+#[inline]
+pub(crate) fn upper_half(hash: u64) -> u32 {
+    // What is shifted out is given up on purpose.
+    #[allow(clippy::cast_possible_truncation)]
+    let upper = (hash >> 32) as u32;
+    upper
 }
 
 struct Sip {

@@ -16,8 +16,9 @@
 //! - No transaction makes [`Tree::apply`] panic.
 //! - No recursion is as deep as a path.
 //!
-//! Reading order: `znode` (what is stored), `dir` (the one container), `tree` (look-ups), `apply`
-//! with `changes`; then `quota`, `acl_table`, `ephemerals`, `digest`, `builder`, `hash`.
+//! Reading order: `znode` with `leaf` (what is stored), `dir` (the one container), `tree`
+//! (look-ups), `apply` with `changes`; then `quota`, `acl_table`, `ephemerals`, `digest`,
+//! `builder`, `hash`.
 
 #![no_std]
 #![warn(missing_docs)]
@@ -32,6 +33,7 @@ mod digest;
 mod dir;
 mod ephemerals;
 mod hash;
+mod leaf;
 mod quota;
 mod tree;
 mod znode;

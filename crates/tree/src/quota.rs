@@ -24,7 +24,7 @@ use core::fmt;
 use core::str;
 
 use crate::tree::{Tree, Walk, components, node_mut};
-use crate::znode::{Blob, Znode};
+use crate::znode::Znode;
 
 /// What a limits or a stats znode says.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -238,13 +238,13 @@ impl Tree {
         let Some(stats) = self.node(&path) else { return };
         let old_bytes = stats.data().map_or(0, <[u8]>::len);
         if let Some(stats) = node_mut(&mut self.root, self.key, &path) {
-            stats.data = Some(Blob::new(text.as_bytes()));
+            stats.set_leaf(stats.leaf().with_data(Some(text.as_bytes()), |_| {}));
             self.resize(old_bytes, text.len());
         }
     }
 
     fn child<'z>(&self, node: &'z Znode, name: &str) -> Option<&'z Znode> {
-        node.child(self.key.bytes(name.as_bytes()), name)
+        node.child(self.key.name(name), name)
     }
 }
 

@@ -7,22 +7,21 @@ use core::mem;
 use ostler_wire::acl::Acl;
 use ostler_wire::ids::{SessionId, WallMs, Zxid};
 use ostler_wire::stat::StatPersisted;
-use triomphe::Arc;
 
 use crate::acl_table::{AclId, AclTable};
 use crate::digest;
-use crate::dir::{Dir, Iter};
+use crate::dir::{Counted, Dir, Iter};
 use crate::ephemerals::{Ephemerals, PathSet, session_hash};
 use crate::hash::HashKey;
 use crate::quota;
-use crate::znode::{Blob, Kind, Znode};
+use crate::znode::{Kind, Znode};
 
 /// All that a server has agreed on: znodes, sessions, ACL lists, and how far history has come.
 ///
 /// A clone costs a few reference counts and never changes when the original does.
 #[derive(Clone)]
 pub struct Tree {
-    pub(crate) root: Arc<Znode>,
+    pub(crate) root: Znode,
     pub(crate) acls: AclTable,
     pub(crate) ephemerals: Ephemerals,
     pub(crate) sessions: Dir<Session>,
@@ -48,6 +47,12 @@ const _: () = {
 pub(crate) struct Session {
     id: SessionId,
     timeout_ms: i32,
+}
+
+impl Counted for Session {
+    fn holders(&self) -> usize {
+        1
+    }
 }
 
 impl Tree {
@@ -78,7 +83,7 @@ impl Tree {
         let root = Znode::new("", Some(b""), AclId::OPEN, &StatPersisted::default());
         Self {
             digest: digest::node("", &root),
-            root: Arc::new(root),
+            root,
             acls: AclTable::new(),
             ephemerals: Ephemerals::default(),
             sessions: Dir::Empty,
@@ -119,10 +124,12 @@ impl Tree {
         // Without `/zookeeper` there is no place for it.
         let Some(znode) = node_mut(&mut self.root, self.key, PATH) else { return };
         let old_bytes = znode.data().map_or(0, <[u8]>::len);
-        znode.data = Some(Blob::new(text.as_bytes()));
-        znode.mtime = time;
-        znode.mzxid = Zxid(version);
-        znode.version = -1;
+        let leaf = znode.leaf().with_data(Some(text.as_bytes()), |numbers| {
+            numbers.mtime = time;
+            numbers.mzxid = Zxid(version);
+            numbers.version = -1;
+        });
+        znode.set_leaf(leaf);
         self.resize(old_bytes, text.len());
     }
 
@@ -130,9 +137,9 @@ impl Tree {
     /// a path that cannot be.
     #[must_use]
     pub fn node(&self, path: &str) -> Option<&Znode> {
-        let mut znode = &*self.root;
+        let mut znode = &self.root;
         for name in components(path)? {
-            znode = znode.child(self.key.bytes(name.as_bytes()), name)?;
+            znode = znode.child(self.key.name(name), name)?;
         }
         Some(znode)
     }
@@ -212,12 +219,12 @@ impl Tree {
         count: usize,
         mut each: impl FnMut(&str),
     ) -> Option<u64> {
-        self.containers.visit(mark, count, &mut each)
+        visit(&self.containers, mark, count, &mut each)
     }
 
     /// [`Tree::ttls`] in slices; see [`Tree::visit_containers`].
     pub fn visit_ttls(&self, mark: u64, count: usize, mut each: impl FnMut(&str)) -> Option<u64> {
-        self.ttls.visit(mark, count, &mut each)
+        visit(&self.ttls, mark, count, &mut each)
     }
 
     /// The list that a znode's number stands for. It is empty, so that it allows nothing, when a
@@ -250,12 +257,13 @@ impl Tree {
     /// it. The parent's stat is the caller's business. `None` if there is no parent.
     pub(crate) fn attach(&mut self, path: &str, znode: Znode) -> Option<()> {
         let (parent_path, name) = split(path)?;
-        let hash = self.key.bytes(name.as_bytes());
+        let hash = self.key.name(name);
         let (kind, digest) = (znode.kind(), digest::node(path, &znode));
         let size_bytes = size_bytes(path, &znode);
         let parent = node_mut(&mut self.root, self.key, parent_path)?;
-        let old = parent.children.remove(hash, |child| child.is_named(name));
-        parent.children.insert(hash, Arc::new(znode));
+        let children = &mut parent.below_mut().children;
+        let old = children.remove(hash, |child| child.is_named(name));
+        children.insert(hash, znode);
         if let Some(old) = old {
             self.count_out(path, &old);
         }
@@ -265,11 +273,10 @@ impl Tree {
 
     /// Gives the root other contents; its children stay.
     pub(crate) fn replace_root(&mut self, mut root: Znode) {
-        let present = Arc::make_mut(&mut self.root);
-        root.children = mem::take(&mut present.children);
+        root.take_children(&mut self.root);
         let (kind, digest) = (root.kind(), digest::node("", &root));
         let size_bytes = size_bytes("", &root);
-        let old = mem::replace(present, root);
+        let old = mem::replace(&mut self.root, root);
         self.count_out("", &old);
         self.count_in("", kind, digest, size_bytes);
     }
@@ -304,7 +311,7 @@ impl Tree {
             self.znode_count -= 1;
             self.data_size_bytes -= size_bytes(path, znode);
             self.quota_count -= usize::from(quota::is_limits(path));
-            self.acls.release(self.key, znode.acl);
+            self.acls.release(self.key, znode.acl_id());
             match znode.kind() {
                 Kind::Persistent => {}
                 Kind::Ephemeral(session) => self.ephemerals.remove(self.key, session, path),
@@ -348,6 +355,11 @@ impl core::fmt::Debug for Tree {
     }
 }
 
+/// Marks are hashes; nothing is behind the last one.
+fn visit(set: &PathSet, mark: u64, count: usize, each: &mut impl FnMut(&str)) -> Option<u64> {
+    set.visit(u32::try_from(mark).ok()?, count, each).map(u64::from)
+}
+
 /// The names along a path, none for the root; `None` if no znode can be there.
 pub(crate) fn components(path: &str) -> Option<impl Iterator<Item = &str>> {
     let names = match path {
@@ -367,14 +379,10 @@ pub(crate) fn split(path: &str) -> Option<(&str, &str)> {
 }
 
 /// The same as [`Tree::node`] for changing: copies what is shared on the way.
-pub(crate) fn node_mut<'t>(
-    root: &'t mut Arc<Znode>,
-    key: HashKey,
-    path: &str,
-) -> Option<&'t mut Znode> {
-    let mut znode = Arc::make_mut(root);
+pub(crate) fn node_mut<'t>(root: &'t mut Znode, key: HashKey, path: &str) -> Option<&'t mut Znode> {
+    let mut znode = root;
     for name in components(path)? {
-        znode = znode.child_mut(key.bytes(name.as_bytes()), name)?;
+        znode = znode.child_mut(key.name(name), name)?;
     }
     Some(znode)
 }
@@ -392,7 +400,7 @@ pub struct Walk<'a> {
     /// The znode that the walk starts with, until it was handed out.
     first: Option<&'a Znode>,
     /// For each level the children still to come and the length of their parent's path.
-    levels: Vec<(Iter<'a, Arc<Znode>>, usize)>,
+    levels: Vec<(Iter<'a, Znode>, usize)>,
 }
 
 impl<'a> Walk<'a> {

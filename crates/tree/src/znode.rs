@@ -1,95 +1,98 @@
 //! A znode: what is stored at one path, and below it.
 //!
 //! ```text
-//! Znode, 104 bytes; with its reference count one allocation of 112
-//!   name      16   last component of the path; up to 15 bytes inline
-//!   children  16   Dir of shared znodes, by the keyed hash of their names
-//!   data       8   thin shared bytes, or null
-//!   czxid mzxid pzxid ctime mtime owner        6 x 8
-//!   version cversion aversion acl              4 x 4
+//! Znode (16 bytes) = leaf:8  below:8 or null        a slot in a bucket of its parent's Dir
+//!                      |       |
+//!                      |       +-- count:8  children:16  pzxid:8  cversion:4  pad:4         40
+//!                      +---------- count:8  numbers:24  length:8  rare numbers, name, data  40+
 //! ```
 //!
-//! The length of the data and the number of children are derived. A clone of a znode (made when a
-//! path is copied) shares data and children.
+//! The leaf ([`Leaf`]) never changes: setting data or a list makes another one. What is below is
+//! there only for znodes that have or had children; as long as it is null, there are none and
+//! pzxid and cversion are as at the creation. So a znode without children is one allocation, and a
+//! create copies nothing of the parent but its 40 bytes, however large its data are.
+//!
+//! The length of the data and the number of children are derived. A clone of a znode is two
+//! reference counts and never changes when the original does.
 //!
 //! Trees can be half a million levels deep, so nothing here recurses from a znode into its
 //! children; dropping one is a loop.
 
 use alloc::vec::Vec;
 use core::mem;
-use core::str;
 
-use ostler_wire::ids::{SessionId, WallMs, Zxid};
+use ostler_wire::ids::{SessionId, Zxid};
 use ostler_wire::stat::{Stat, StatPersisted};
-use triomphe::{Arc, ThinArc, UniqueArc};
+use triomphe::{Arc, UniqueArc};
 
 use crate::acl_table::AclId;
-use crate::dir::{Dir, Iter};
+use crate::dir::{Bucket, Counted, Dir, Iter};
+use crate::leaf::{Leaf, Numbers};
 
 /// One node of the tree. Immutable to everybody but the tree that owns it.
 #[derive(Clone)]
 pub struct Znode {
-    name: Name,
-    pub(crate) children: Dir<Arc<Self>>,
-    pub(crate) data: Option<Blob>,
-    pub(crate) czxid: Zxid,
-    pub(crate) mzxid: Zxid,
-    pub(crate) pzxid: Zxid,
-    pub(crate) ctime: WallMs,
-    pub(crate) mtime: WallMs,
-    pub(crate) owner: i64,
-    pub(crate) version: i32,
-    pub(crate) cversion: i32,
-    pub(crate) aversion: i32,
-    pub(crate) acl: AclId,
+    leaf: Leaf,
+    below: Option<Arc<Below>>,
 }
 
-const _: () = assert!(size_of::<Znode>() == 104);
-const _: () = assert!(size_of::<Name>() == 16);
-const _: () = assert!(size_of::<Option<Blob>>() == 8);
+/// What changes with the children of a znode.
+#[derive(Clone)]
+pub(crate) struct Below {
+    pub(crate) children: Dir<Znode>,
+    pub(crate) pzxid: Zxid,
+    pub(crate) cversion: i32,
+}
+
+const _: () = assert!(size_of::<Znode>() == 16);
+const _: () = assert!(size_of::<Option<Znode>>() == 16);
+const _: () = assert!(size_of::<Below>() == 32);
+const _: () = assert!(size_of::<Bucket<Znode, 2>>() + 8 == 48);
+const _: () = assert!(size_of::<Bucket<Znode, 6>>() + 8 == 128);
+const _: () = assert!(size_of::<Bucket<Znode, 9>>() + 8 == 192);
+const _: () = assert!(size_of::<Bucket<Znode, 15>>() + 8 == 312);
 
 impl Znode {
     /// A znode without children.
     pub(crate) fn new(name: &str, data: Option<&[u8]>, acl: AclId, stat: &StatPersisted) -> Self {
-        Self {
-            name: Name::new(name),
-            children: Dir::Empty,
-            data: data.map(Blob::new),
+        let numbers = Numbers {
             czxid: stat.czxid,
             mzxid: stat.mzxid,
-            pzxid: stat.pzxid,
             ctime: stat.ctime,
             mtime: stat.mtime,
             owner: stat.ephemeral_owner,
             version: stat.version,
-            cversion: stat.cversion,
             aversion: stat.aversion,
             acl,
-        }
+        };
+        let StatPersisted { pzxid, cversion, .. } = *stat;
+        let below = (pzxid != stat.czxid || cversion != 0)
+            .then(|| Arc::new(Below { children: Dir::Empty, pzxid, cversion }));
+        Self { leaf: Leaf::new(name.as_bytes(), data, &numbers), below }
     }
 
     /// Last component of the path; empty for the root.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.name.as_str()
+        self.leaf.name()
     }
 
     /// The data; null is not the same as empty.
     #[must_use]
     pub fn data(&self) -> Option<&[u8]> {
-        self.data.as_ref().map(Blob::bytes)
+        self.leaf.data()
     }
 
     /// Which list guards the znode.
     #[must_use]
     pub fn acl_id(&self) -> AclId {
-        self.acl
+        self.leaf.acl()
     }
 
     /// What sort of znode it is.
     #[must_use]
     pub fn kind(&self) -> Kind {
-        Kind::of_owner(self.owner)
+        Kind::of_owner(self.leaf.owner())
     }
 
     /// Whether a session owns the znode. Containers and TTL znodes are not ephemeral.
@@ -101,88 +104,128 @@ impl Znode {
     /// Number of children.
     #[must_use]
     pub fn child_count(&self) -> usize {
-        self.children.len()
+        self.below.as_ref().map_or(0, |below| below.children.len())
     }
 
     /// Names of the children, in an order that depends on the hash key.
     pub fn children(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.children.iter().map(|child| child.name())
+        self.child_iter().map(|child| child.name())
     }
 
     /// The stat as clients get it.
     #[must_use]
     pub fn stat(&self) -> Stat {
+        let stored = self.stat_persisted();
         let num_children = as_i32(self.child_count());
         Stat {
-            czxid: self.czxid,
-            mzxid: self.mzxid,
-            ctime: self.ctime,
-            mtime: self.mtime,
-            version: self.version,
+            czxid: stored.czxid,
+            mzxid: stored.mzxid,
+            ctime: stored.ctime,
+            mtime: stored.mtime,
+            version: stored.version,
             // Stored are the creates; with the deletes (creates less present children) added,
             // every create and every delete counts one.
-            cversion: self.cversion.wrapping_mul(2).wrapping_sub(num_children),
-            aversion: self.aversion,
-            ephemeral_owner: match self.kind() {
+            cversion: stored.cversion.wrapping_mul(2).wrapping_sub(num_children),
+            aversion: stored.aversion,
+            ephemeral_owner: match Kind::of_owner(stored.ephemeral_owner) {
                 Kind::Ephemeral(session) => session,
                 Kind::Persistent | Kind::Container | Kind::Ttl { .. } => SessionId::NONE,
             },
             data_length: as_i32(self.data().map_or(0, <[u8]>::len)),
             num_children,
-            pzxid: self.pzxid,
+            pzxid: stored.pzxid,
         }
     }
 
     /// The stat as snapshots hold it.
     #[must_use]
     pub fn stat_persisted(&self) -> StatPersisted {
+        let numbers = self.leaf.numbers();
+        let (pzxid, cversion) = match &self.below {
+            Some(below) => (below.pzxid, below.cversion),
+            None => (numbers.czxid, 0),
+        };
         StatPersisted {
-            czxid: self.czxid,
-            mzxid: self.mzxid,
-            ctime: self.ctime,
-            mtime: self.mtime,
-            version: self.version,
-            cversion: self.cversion,
-            aversion: self.aversion,
-            ephemeral_owner: self.owner,
-            pzxid: self.pzxid,
+            czxid: numbers.czxid,
+            mzxid: numbers.mzxid,
+            ctime: numbers.ctime,
+            mtime: numbers.mtime,
+            version: numbers.version,
+            cversion,
+            aversion: numbers.aversion,
+            ephemeral_owner: numbers.owner,
+            pzxid,
+        }
+    }
+
+    /// What does not change with the children.
+    pub(crate) fn leaf(&self) -> &Leaf {
+        &self.leaf
+    }
+
+    /// Replaces it.
+    pub(crate) fn set_leaf(&mut self, leaf: Leaf) {
+        self.leaf = leaf;
+    }
+
+    /// What changes with the children, for changing it: copies what is shared.
+    pub(crate) fn below_mut(&mut self) -> &mut Below {
+        let fresh = || {
+            let (children, pzxid) = (Dir::Empty, self.leaf.czxid());
+            Arc::new(Below { children, pzxid, cversion: 0 })
+        };
+        Arc::make_mut(self.below.get_or_insert_with(fresh))
+    }
+
+    /// Gives it the children of another.
+    pub(crate) fn take_children(&mut self, of: &mut Self) {
+        if of.child_count() > 0 {
+            self.below_mut().children = mem::take(&mut of.below_mut().children);
         }
     }
 
     /// The child of that name, whose hash the caller knows.
     #[inline]
-    pub(crate) fn child(&self, hash: u64, name: &str) -> Option<&Self> {
-        self.children.find(hash, |child| child.is_named(name)).map(|child| &**child)
+    pub(crate) fn child(&self, hash: u32, name: &str) -> Option<&Self> {
+        self.below.as_ref()?.children.find(hash, |child| child.is_named(name))
     }
 
     /// The same for changing it: copies what is shared.
     #[inline]
-    pub(crate) fn child_mut(&mut self, hash: u64, name: &str) -> Option<&mut Self> {
-        self.children.find_mut(hash, |child| child.is_named(name)).map(Arc::make_mut)
+    pub(crate) fn child_mut(&mut self, hash: u32, name: &str) -> Option<&mut Self> {
+        let below = Arc::make_mut(self.below.as_mut()?);
+        below.children.find_mut(hash, |child| child.is_named(name))
     }
 
     #[inline]
     pub(crate) fn is_named(&self, name: &str) -> bool {
-        self.name.as_bytes() == name.as_bytes()
+        self.leaf.name_bytes() == name.as_bytes()
     }
 
-    pub(crate) fn child_iter(&self) -> Iter<'_, Arc<Self>> {
-        self.children.iter()
+    pub(crate) fn child_iter(&self) -> Iter<'_, Self> {
+        self.below.as_ref().map_or(const { &Dir::Empty }, |below| &below.children).iter()
     }
 }
 
-impl Drop for Znode {
+impl Counted for Znode {
+    #[inline]
+    fn holders(&self) -> usize {
+        self.leaf.holders()
+    }
+}
+
+impl Drop for Below {
     fn drop(&mut self) {
         // A loop, since one stack frame per level would not do for a deep tree.
         let mut pending = Vec::new();
         let mut dir = mem::take(&mut self.children);
         loop {
-            dir.dissolve(&mut |child| {
-                let last_holder = Arc::into_unique(child).map(UniqueArc::into_inner);
-                if let Some(mut znode) = last_holder
-                    && !znode.children.is_empty()
+            dir.dissolve(&mut |child: Znode| {
+                let last_holder = child.below.and_then(Arc::into_unique).map(UniqueArc::into_inner);
+                if let Some(mut below) = last_holder
+                    && !below.children.is_empty()
                 {
-                    pending.push(mem::take(&mut znode.children));
+                    pending.push(mem::take(&mut below.children));
                 }
             });
             let Some(next) = pending.pop() else { return };
@@ -249,92 +292,6 @@ fn as_i32(count: usize) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
-/// The name of a znode: 16 bytes, shared when it does not fit into them.
-#[derive(Clone)]
-enum Name {
-    Inline(InlineLen, [u8; 15]),
-    Shared(ThinArc<(), u8>),
-}
-
-/// A length of 0 to 15. An enum, so that the other 240 values of the byte can tell that a name is
-/// shared: only that way it fits into 16 bytes.
-#[derive(Clone, Copy)]
-#[rustfmt::skip]
-enum InlineLen { L0, L1, L2, L3, L4, L5, L6, L7, L8, L9, L10, L11, L12, L13, L14, L15 }
-
-impl InlineLen {
-    #[rustfmt::skip]
-    const ALL: [Self; 16] = [
-        Self::L0, Self::L1, Self::L2, Self::L3, Self::L4, Self::L5, Self::L6, Self::L7,
-        Self::L8, Self::L9, Self::L10, Self::L11, Self::L12, Self::L13, Self::L14, Self::L15,
-    ];
-}
-
-impl Name {
-    fn new(name: &str) -> Self {
-        let bytes = name.as_bytes();
-        match InlineLen::ALL.get(bytes.len()) {
-            Some(len) => {
-                let mut inline = [0; 15];
-                inline[..bytes.len()].copy_from_slice(bytes);
-                Self::Inline(*len, inline)
-            }
-            None => Self::Shared(ThinArc::from_header_and_slice((), bytes)),
-        }
-    }
-
-    #[inline]
-    fn as_bytes(&self) -> &[u8] {
-        match self {
-            Self::Inline(len, bytes) => &bytes[..*len as usize],
-            Self::Shared(bytes) => &bytes.slice,
-        }
-    }
-
-    fn as_str(&self) -> &str {
-        str::from_utf8(self.as_bytes()).expect("a name is made of a str")
-    }
-}
-
-/// Data of a znode: shared bytes behind a pointer of 8 bytes.
-///
-/// Large data carry their CRC-32 behind them, so that a digest need not read a megabyte again for
-/// each child that is created below them.
-#[derive(Clone)]
-pub(crate) struct Blob(ThinArc<(), u8>);
-
-impl Blob {
-    /// Data of more bytes than this carry their checksum.
-    const SEALED_ABOVE: usize = 2048;
-    const SEAL: usize = 4;
-
-    pub(crate) fn new(data: &[u8]) -> Self {
-        if data.len() <= Self::SEALED_ABOVE {
-            return Self(ThinArc::from_header_and_slice((), data));
-        }
-        let mut sealed = Vec::with_capacity(data.len() + Self::SEAL);
-        sealed.extend_from_slice(data);
-        sealed.extend_from_slice(&crc32fast::hash(data).to_be_bytes());
-        Self(ThinArc::from_header_and_slice((), &sealed))
-    }
-
-    #[inline]
-    pub(crate) fn bytes(&self) -> &[u8] {
-        self.parts().0
-    }
-
-    /// The data, and their CRC-32 if they carry it.
-    #[inline]
-    pub(crate) fn parts(&self) -> (&[u8], Option<u32>) {
-        let all = &self.0.slice;
-        if all.len() <= Self::SEALED_ABOVE {
-            return (all, None);
-        }
-        let (data, seal) = all.split_last_chunk().expect("sealed data are longer than the seal");
-        (data, Some(u32::from_be_bytes(*seal)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     extern crate std;
@@ -342,13 +299,12 @@ mod tests {
     use alloc::string::String;
     use alloc::vec::Vec;
 
-    use ostler_wire::ids::SessionId;
-    use ostler_wire::stat::StatPersisted;
-    use triomphe::Arc;
-
-    use super::{Blob, Kind, Name, Znode};
+    use super::{Below, Kind, Znode};
     use crate::acl_table::AclId;
+    use crate::dir::Counted as _;
     use crate::tree::Walk;
+    use ostler_wire::ids::{SessionId, Zxid};
+    use ostler_wire::stat::StatPersisted;
 
     fn znode(name: &str) -> Znode {
         Znode::new(name, None, AclId::OPEN, &StatPersisted::default())
@@ -356,23 +312,39 @@ mod tests {
 
     #[test]
     fn names_of_any_length_come_back() {
-        for name in ["", "a", "fifteen bytes..", "sixteen bytes...", "ä", "ünïcödé ünïcödé"]
-        {
-            assert_eq!(Name::new(name).as_str(), name);
-            assert_eq!(Name::new(name).clone().as_bytes(), name.as_bytes());
+        for name in ["", "a", "ä", "ünïcödé ünïcödé"] {
+            assert_eq!(znode(name).name(), name);
             assert!(znode(name).is_named(name));
             assert!(!znode(name).is_named("other"));
         }
     }
 
+    /// What the module says about allocations.
     #[test]
-    fn blobs_of_any_length_come_back() {
-        for length in [0, 1, 7, 2048, 2049, 2050, 2052, 2053, 1 << 20] {
-            let data: Vec<u8> = (0..length).map(|i: u32| i.to_le_bytes()[0]).collect();
-            let blob = Blob::new(&data);
-            assert_eq!(blob.bytes(), data);
-            assert!(blob.parts().1.is_none_or(|seal| seal == crc32fast::hash(&data)));
+    fn only_a_znode_with_children_or_a_history_of_them_has_a_part_for_it() {
+        let stat = StatPersisted { czxid: Zxid(5), pzxid: Zxid(5), ..StatPersisted::default() };
+        let fresh = Znode::new("name", None, AclId::OPEN, &stat);
+        assert!(fresh.below.is_none());
+        assert_eq!((fresh.stat().pzxid, fresh.stat().cversion), (Zxid(5), 0));
+        for stat in
+            [StatPersisted { pzxid: Zxid(6), ..stat }, StatPersisted { cversion: 2, ..stat }]
+        {
+            let znode = Znode::new("name", None, AclId::OPEN, &stat);
+            assert_eq!(znode.stat_persisted(), stat);
+            assert_eq!(
+                size_of_val(&**znode.below.as_ref().expect("it has one")),
+                size_of::<Below>()
+            );
         }
+    }
+
+    #[test]
+    fn a_change_below_leaves_the_leaf_shared() {
+        let mut parent = znode("parent");
+        let old = parent.clone();
+        parent.below_mut().children.insert(1, znode("a"));
+        assert_eq!(parent.holders(), 2);
+        assert_eq!((old.child_count(), parent.child_count()), (0, 1));
     }
 
     #[test]
@@ -404,7 +376,7 @@ mod tests {
     fn chain(depth: usize) -> Znode {
         (0..depth).fold(znode("end"), |below, _| {
             let mut above = znode("a");
-            above.children.insert(7, Arc::new(below));
+            above.below_mut().children.insert(7, below);
             above
         })
     }
@@ -416,7 +388,7 @@ mod tests {
         const DEPTH: usize = 500_000;
         let small_stack = std::thread::Builder::new().stack_size(64 << 10);
         let run = small_stack.spawn(|| {
-            let root = Arc::new(chain(DEPTH));
+            let root = chain(DEPTH);
             let mut walk = Walk::below(String::new(), &root);
             let mut count = 0;
             let mut longest = 0;
@@ -429,11 +401,11 @@ mod tests {
             drop(walk);
 
             let mut copy = root.clone();
-            let mut znode = Arc::make_mut(&mut copy);
-            while let Some(child) = znode.children.find_mut(7, |_| true) {
-                znode = Arc::make_mut(child);
+            let mut below = copy.below_mut();
+            while let Some(child) = below.children.find_mut(7, |_| true) {
+                below = child.below_mut();
             }
-            znode.version = 1;
+            below.cversion = 1;
             drop(root);
             drop(copy);
         });
@@ -443,7 +415,7 @@ mod tests {
     /// Of two holders that let go at once, at each level exactly one finds itself the last.
     #[test]
     fn two_threads_may_drop_the_same_chain_at_once() {
-        let root = Arc::new(chain(100_000));
+        let root = chain(100_000);
         let start = std::sync::Arc::new(std::sync::Barrier::new(2));
         let threads = [root.clone(), root].map(|root| {
             // Each holds every tenth level besides the root, so that they meet on the way down.
@@ -451,7 +423,7 @@ mod tests {
             let mut walk = Some(&root);
             while let Some(znode) = walk {
                 held.push(znode.clone());
-                walk = (0..10).try_fold(znode, |above, _| above.children.iter().next());
+                walk = (0..10).try_fold(znode, |above, _| above.child_iter().next());
             }
             drop(root);
             let start = start.clone();
@@ -467,24 +439,25 @@ mod tests {
 
     #[test]
     fn dropping_spares_what_others_hold() {
-        let below = Arc::new(znode("below"));
+        let below = znode("below");
         let mut above = znode("above");
-        above.children.insert(1, below.clone());
+        above.below_mut().children.insert(1, below.clone());
+        assert_eq!(below.holders(), 2);
         drop(above);
         assert_eq!(below.name(), "below");
-        assert_eq!(Arc::count(&below), 1);
+        assert_eq!(below.holders(), 1);
     }
 
     #[test]
     fn cversion_counts_creates_and_deletes_and_wraps() {
         let mut parent = znode("");
-        parent.children.insert(1, Arc::new(znode("a")));
-        parent.cversion = 3;
+        parent.below_mut().children.insert(1, znode("a"));
+        parent.below_mut().cversion = 3;
         assert_eq!(parent.stat().cversion, 5);
         assert_eq!(parent.stat_persisted().cversion, 3);
-        parent.cversion = i32::MIN;
+        parent.below_mut().cversion = i32::MIN;
         assert_eq!(parent.stat().cversion, -1);
-        parent.cversion = i32::MAX;
+        parent.below_mut().cversion = i32::MAX;
         assert_eq!(parent.stat().cversion, -3);
     }
 }
