@@ -30,6 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "ostler-server",
         ],
     ),
+    ("ostler-counts", &["ostler-wire", "ostler-tree", "ostler-node", "ostler-disk"]),
     (
         "ostler-sim",
         &[
