@@ -178,7 +178,7 @@ const fn micros(key: &'static str, label: &'static str, times: f64) -> Figure {
 impl Row {
     /// Whether running it again is quick and changes nothing for the rows after it.
     pub(super) fn is_repeatable(&self) -> bool {
-        !matches!(self.work, Work::Million(million::Question::Fill))
+        !matches!(self.work, Work::Million(question) if question != million::Question::PacedWrites)
     }
 
     /// The title with the number of znodes that were asked for.

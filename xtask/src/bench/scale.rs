@@ -4,7 +4,9 @@
 //! logarithmic x. Servers write no snapshots here: how much a snapshot costs is proportional to the
 //! tree by its nature, and the table has rows for it.
 
+mod field;
 mod series;
+mod session;
 
 use std::fs;
 use std::path::Path;

@@ -257,6 +257,17 @@ impl<'p> Servers<'p> {
         Ok(sample)
     }
 
+    /// Where a single session goes.
+    pub(super) fn address(&self) -> &str {
+        &self.addresses[0]
+    }
+
+    /// User and system time of all members since they started.
+    pub(super) fn cpu_seconds(&self) -> Result<f64> {
+        let ticks = self.members.iter().map(|member| cpu_ticks(member.pid()));
+        Ok(ticks.sum::<Result<f64>>()? / TICKS_PER_SECOND)
+    }
+
     /// Resident memory of the first member in bytes.
     pub(super) fn resident_bytes(&self) -> Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
@@ -274,6 +285,17 @@ impl<'p> Servers<'p> {
         }
         self.members.iter_mut().try_for_each(|member| member.wait(PATIENCE))
     }
+}
+
+/// `/proc` counts CPU time in hundredths of a second on every architecture that matters here.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Fields 14 and 15; the second field is a name in parentheses that may hold anything.
+fn cpu_ticks(pid: u32) -> Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let (_, fields) = stat.rsplit_once(')').context("a process without a name")?;
+    let fields = fields.split_ascii_whitespace().skip(11).take(2);
+    fields.map(|field| Ok(field.parse::<f64>()?)).sum()
 }
 
 /// What a member says it is.

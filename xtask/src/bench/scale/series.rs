@@ -1,12 +1,13 @@
 //! The series: what grows, how it is made to grow, and what is asked at each point.
 
-use anyhow::{Context as _, Result};
-use serde_json::Value;
+use anyhow::Result;
 
 use super::super::figures::Unit;
 use super::super::million::NEVER;
 use super::super::options::Options;
 use super::super::servers::{Kind, Sample, Servers, Setup};
+use super::field::Field;
+use super::session::Op;
 use super::{Panel, Points, Series};
 
 /// All series, in the order of the document.
@@ -39,7 +40,16 @@ pub(in super::super) const ALL: &[Series] = &[
         name: "watches",
         title: "Watches grow",
         x_label: "watches",
-        panels: &[cpu(READ_WRITE_CHURN_CPU), p50(READ_WRITE_CHURN_P50)],
+        panels: &[
+            cpu(READ_WRITE_CHURN_CPU),
+            p50(READ_WRITE_CHURN_P50),
+            Panel {
+                title: "RSS growth per watch",
+                short: "",
+                unit: Unit::Bytes,
+                lines: &[("watch_bytes", "memory of a watch")],
+            },
+        ],
         run: watches,
     },
     Series {
@@ -122,69 +132,16 @@ fn on_servers(
     used
 }
 
-/// Znodes that a fill has left.
-struct Field {
-    root: String,
-    count: String,
-    parents: String,
-}
-
-impl Field {
-    fn fill(servers: &Servers<'_>, count: u64, parents: u64) -> Result<Self> {
-        let (count, parents) = (count.to_string(), parents.to_string());
-        let load = ["--workload", "fill", "--size", "100", "--keep"];
-        let load = [&load[..], &["--count", &count, "--parents", &parents]].concat();
-        let sample = servers.bench(&load)?;
-        let root = sample.0.get("root").and_then(Value::as_str);
-        let root = root.context("the bench does not tell its root")?.to_owned();
-        Ok(Self { root, count, parents })
-    }
-
-    /// What a load on these znodes is told.
-    fn load<'f>(&'f self, workload: &'f str) -> Vec<&'f str> {
-        let place = ["--on", &self.root, "--keys", &self.count, "--parents", &self.parents];
-        [&["--workload", workload, "--size", "100"][..], &place].concat()
-    }
-
-    /// Reads, writes, and creates and deletes in turn.
-    fn cost(&self, servers: &Servers<'_>, options: &Options, sample: &mut Sample) -> Result<()> {
-        for workload in ["read", "write", "churn"] {
-            cost(servers, &self.load(workload), workload, options, sample)?;
-        }
-        Ok(())
-    }
-}
-
-/// Server CPU of a load when many requests are under way, and the p50 when it is only one.
-fn cost(
-    servers: &Servers<'_>,
-    load: &[&str],
-    name: &str,
-    options: &Options,
-    sample: &mut Sample,
-) -> Result<()> {
-    let (seconds, warmup) = if options.is_quick { ("0.3", "0.1") } else { ("1.5", "0.5") };
-    let times = ["--duration", seconds, "--warmup", warmup];
-    let pipelined = ["--connections", "20", "--depth", "10"];
-    let found = servers.bench(&[load, &pipelined, &times].concat())?;
-    sample.set(&format!("{name}_cpu_us"), found.number("server_cpu_us_per_op")?);
-    let found = servers.bench(&[load, &["--connections", "1", "--depth", "1"], &times].concat())?;
-    if name == "churn" {
-        for half in ["create_p50_us", "delete_p50_us"] {
-            sample.set(half, found.number(half)?);
-        }
-    } else {
-        sample.set(&format!("{name}_p50_us"), found.number("p50_us")?);
-    }
-    Ok(())
-}
+/// The names and the data of the znodes that loads work on.
+const SHAPE: (usize, usize) = (11, 100);
 
 fn tree(kind: Kind, options: &Options, points: &mut Points<'_>) -> Result<()> {
     on_servers(&setup(kind, "tree", 1), options, |servers| {
         let mut filled = 0;
         for count in up_to(10_000_000, &[1_000, 10_000, 100_000, 1_000_000, 10_000_000], options) {
             // What is asked is spread over the newest part, nine tenths of the tree.
-            let field = Field::fill(servers, count - filled, (count / 1_000).clamp(10, 10_000))?;
+            let amount = (count - filled, (count / 1_000).clamp(10, 10_000));
+            let field = Field::fill(servers, &format!("/tree-{count}"), amount, SHAPE)?;
             filled = count;
             let mut sample = Sample::default();
             field.cost(servers, options, &mut sample)?;
@@ -197,7 +154,7 @@ fn tree(kind: Kind, options: &Options, points: &mut Points<'_>) -> Result<()> {
 fn children(kind: Kind, options: &Options, points: &mut Points<'_>) -> Result<()> {
     on_servers(&setup(kind, "children", 1), options, |servers| {
         for count in up_to(1_000_000, &[10, 100, 1_000, 10_000, 100_000, 1_000_000], options) {
-            let field = Field::fill(servers, count, 1)?;
+            let field = Field::fill(servers, &format!("/children-{count}"), (count, 1), SHAPE)?;
             let mut sample = Sample::default();
             field.cost(servers, options, &mut sample)?;
             points.put(count, sample);
@@ -209,16 +166,15 @@ fn children(kind: Kind, options: &Options, points: &mut Points<'_>) -> Result<()
 fn connections(kind: Kind, options: &Options, points: &mut Points<'_>) -> Result<()> {
     on_servers(&setup(kind, "connections", 1), options, |servers| {
         let most = open_files_max().saturating_sub(FILES_APART).min(20_000);
-        let field = Field::fill(servers, 1_000, 1)?;
         for count in up_to(most, &[10, 100, 1_000, 10_000, most], options) {
             let mut sample = Sample::default();
             let connections = count.to_string();
+            let (seconds, warmup) = if options.is_quick { ("0.5", "0.2") } else { ("4", "1") };
             for workload in ["read", "write"] {
-                let seconds = if options.is_quick { "0.5" } else { "3" };
-                let load = ["--connections", &connections, "--depth", "1", "--rate", PACE];
-                let times = ["--duration", seconds, "--warmup", "1"];
-                let load = [&field.load(workload)[..], &load, &times].concat();
-                let found = servers.bench(&load)?;
+                let load = ["--workload", workload, "--size", "100", "--keep", "--rate", PACE];
+                let lanes = ["--connections", &connections, "--depth", "1"];
+                let times = ["--duration", seconds, "--warmup", warmup];
+                let found = servers.bench(&[&load[..], &lanes, &times].concat())?;
                 let cpu_us = found.number("server_cpu_us_per_op")?;
                 sample.set(&format!("{workload}_cpu_us"), cpu_us);
                 sample.set(&format!("{workload}_p50_us"), found.number("p50_us")?);
@@ -238,28 +194,47 @@ fn open_files_max() -> u64 {
 }
 
 fn watches(kind: Kind, options: &Options, points: &mut Points<'_>) -> Result<()> {
-    on_servers(&setup(kind, "watches", 1), options, |servers| {
-        let field = Field::fill(servers, 1_000, 1)?;
-        for count in up_to(1_000_000, &[0, 1_000, 10_000, 100_000, 1_000_000], options) {
+    for count in up_to(1_000_000, &[0, 1_000, 10_000, 100_000, 1_000_000], options) {
+        on_servers(&setup(kind, "watches", 1), options, |servers| {
+            let field = Field::fill(servers, "/watches", (1_000, 1), SHAPE)?;
+            let before = servers.resident_bytes()?;
+            let mut watchers = field.watch(servers, count)?;
             let mut sample = Sample::default();
-            let watches = count.to_string();
-            for workload in ["read", "write", "churn"] {
-                let load = [&field.load(workload)[..], &["--watches", &watches]].concat();
-                cost(servers, &load, workload, options, &mut sample)?;
+            if count >= COUNTED_MIN {
+                let grown = servers.resident_bytes()? - before;
+                sample.set("watch_bytes", grown / count as f64);
+            }
+            field.cost(servers, options, &mut sample)?;
+            // They have been there all the time, or this fails.
+            for watcher in &mut watchers {
+                watcher.ping()?;
+                watcher.call(Op::Watch, "/watches", b"")?;
             }
             points.put(count, sample);
-        }
-        Ok(())
-    })
+            Ok(())
+        })?;
+    }
+    Ok(())
 }
+
+/// Fewer things than this do not show in the memory of a process.
+const COUNTED_MIN: u64 = 100_000;
 
 fn ensemble(kind: Kind, options: &Options, points: &mut Points<'_>) -> Result<()> {
     for size in [1, 3, 5] {
         on_servers(&setup(kind, "ensemble", size), options, |servers| {
-            let field = Field::fill(servers, 1_000, 1)?;
             let mut sample = Sample::default();
+            let (seconds, warmup) = if options.is_quick { ("0.5", "0.2") } else { ("2", "0.5") };
             for workload in ["read", "write"] {
-                cost(servers, &field.load(workload), workload, options, &mut sample)?;
+                let load = ["--workload", workload, "--size", "100", "--keep"];
+                let times = ["--duration", seconds, "--warmup", warmup];
+                let many = ["--connections", "30", "--depth", "10"];
+                let found = servers.bench(&[&load[..], &many, &times].concat())?;
+                let cpu_us = found.number("server_cpu_us_per_op")?;
+                sample.set(&format!("{workload}_cpu_us"), cpu_us);
+                let one = ["--connections", "1", "--depth", "1"];
+                let found = servers.bench(&[&load[..], &one, &times].concat())?;
+                sample.set(&format!("{workload}_p50_us"), found.number("p50_us")?);
             }
             points.put(size as u64, sample);
             Ok(())
@@ -269,18 +244,19 @@ fn ensemble(kind: Kind, options: &Options, points: &mut Points<'_>) -> Result<()
 }
 
 fn memory(kind: Kind, options: &Options, points: &mut Points<'_>) -> Result<()> {
-    for count in up_to(10_000_000, &[10_000, 100_000, 1_000_000, 10_000_000], options) {
+    let counts: &[u64] = match options.is_quick {
+        true => &[10_000],
+        false => &[100_000, 1_000_000, 10_000_000],
+    };
+    for count in counts.iter().copied() {
         let mut sample = Sample::default();
-        for (name, shape) in [
-            ("plain", ["--size", "100", "--name-bytes", "11"]),
-            ("small", ["--size", "46", "--name-bytes", "24"]),
-        ] {
+        for (name, shape) in [("plain_bytes", SHAPE), ("small_bytes", (24, 46))] {
             on_servers(&setup(kind, "memory", 1), options, |servers| {
-                let count = count.to_string();
-                let load = ["--workload", "fill", "--keep", "--count", &count];
-                let found = servers.bench(&[&load[..], &shape].concat())?;
-                sample.set(&format!("{name}_bytes"), found.number("bytes_per_item")?);
-                sample.set(&format!("{name}_per_s"), found.number("ops_per_s")?);
+                let before = servers.resident_bytes()?;
+                let amount = (count, (count / 1_000).clamp(10, 10_000));
+                Field::fill(servers, "/memory", amount, shape)?;
+                let grown = servers.resident_bytes()? - before;
+                sample.set(name, grown / count as f64);
                 Ok(())
             })?;
         }
