@@ -1,7 +1,7 @@
 //! Znodes that are there for a series, and loads on them whose cost is measured.
 //!
-//! `ostler bench` makes the loads of the table, each on znodes of its own that are made for it. Here
-//! the same znodes serve several loads, and there may be ten millions of them.
+//! `ostler bench` makes the loads of the table, each on znodes of its own that are made for it.
+//! Here the same znodes serve several loads, and there may be ten millions of them.
 
 use std::time::{Duration, Instant};
 
