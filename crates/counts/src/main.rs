@@ -8,7 +8,7 @@
 //! `cargo xtask counts` runs a kernel for one round and for two under valgrind: the difference is
 //! what a round costs, without the preparations and without what happens only once. So every round
 //! does the same work on the same state, and nothing depends on a clock, an address or a seed that
-//! changes. The allocator is the one of the server; no system call is made but for memory.
+//! changes. The allocator is the one of the server, and what only the kernel does is left out.
 
 mod kernels;
 mod served;
@@ -49,7 +49,7 @@ fn run(kernel: &Kernel, rounds: usize) {
     for _ in 0..rounds {
         round();
     }
-    // What it would cost to give everything back is the same for any number of rounds, nearly.
+    // Giving it back would cost more after fewer rounds, where prepared input is left.
     std::mem::forget(round);
 }
 
