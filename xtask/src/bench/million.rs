@@ -49,7 +49,10 @@ fn answer(question: Question, kind: Kind, options: &Options) -> Result<Sample> {
             // A snapshot every one or two seconds: one follows the other.
             writes(kind, &options, &["--rate", "5000"], "snapCount=10000")
         }
-        Question::PipelinedWrites => writes(kind, options, &[], "snapCount=100000"),
+        Question::PipelinedWrites => {
+            let often = if options.is_quick { "snapCount=2000" } else { "snapCount=50000" };
+            writes(kind, options, &[], often)
+        }
     }
 }
 

@@ -56,14 +56,10 @@ struct Points<'s> {
 impl Points<'_> {
     /// Takes the figures at `x`.
     fn put(&mut self, x: u64, sample: Sample) {
-        let figures: Vec<String> =
-            sample.0.iter().map(|(key, value)| format!("{key} {value}")).collect();
-        eprintln!(
-            "  {:<7} at {:>10}: {}",
-            self.kind.name(),
-            thousands(x as f64),
-            figures.join(", ")
-        );
+        let told = sample.0.iter().filter_map(|(key, value)| Some((key, value.as_f64()?)));
+        let told: Vec<String> = told.map(|(key, value)| format!("{key} {value:.2}")).collect();
+        let (kind, at) = (self.kind.name(), thousands(x as f64));
+        eprintln!("  {kind:<7} at {at:>10}: {}", told.join(", "));
         self.points.push((x as f64, sample));
     }
 }
