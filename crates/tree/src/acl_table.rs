@@ -67,6 +67,9 @@ pub(crate) struct AclTable {
     by_id: Dir<Arc<Interned>>,
     by_list: Dir<Listed>,
     last: u32,
+    /// The list of the znode that came last, so that one more like it costs little.
+    // Invariant: never OPEN. Its users are counted here, and not in `by_id`.
+    recent: Option<Interned>,
 }
 
 #[derive(Clone)]
@@ -95,14 +98,21 @@ impl AclTable {
         let mut by_id = Dir::Empty;
         let open = Interned { id: AclId::OPEN, list: AclList::new(Acl::open()), users: 0 };
         by_id.insert(AclId::OPEN.hash(), Arc::new(open));
-        Self { by_id, by_list: Dir::Empty, last: 0 }
+        Self { by_id, by_list: Dir::Empty, last: 0, recent: None }
     }
 
     /// The number of that list, for one more znode.
     pub(crate) fn retain(&mut self, key: HashKey, list: &[Acl]) -> AclId {
+        if let Some(recent) = &mut self.recent
+            && recent.list[..] == *list
+        {
+            recent.users += 1;
+            return recent.id;
+        }
         let hash = list_hash(key, list);
         if let Some(listed) = self.by_list.find(hash, |listed| listed.list[..] == *list) {
-            let id = listed.id;
+            let (id, list) = (listed.id, listed.list.clone());
+            self.make_recent(id, list);
             self.retain_id(id);
             return id;
         }
@@ -113,13 +123,23 @@ impl AclTable {
         id
     }
 
+    fn make_recent(&mut self, id: AclId, list: AclList) {
+        if let Some(before) = self.recent.take()
+            && let Some(interned) = self.interned_mut(before.id)
+        {
+            interned.users = before.users;
+        }
+        let users = self.interned_mut(id).map_or(0, |interned| interned.users);
+        self.recent = Some(Interned { id, list, users });
+    }
+
     /// One more znode uses a list that is in the table.
     pub(crate) fn retain_id(&mut self, id: AclId) {
         if id == AclId::OPEN {
             return;
         }
-        if let Some(interned) = self.by_id.find_mut(id.hash(), |interned| interned.id == id) {
-            Arc::make_mut(interned).users += 1;
+        if let Some(interned) = self.interned_mut(id) {
+            interned.users += 1;
         }
     }
 
@@ -128,16 +148,22 @@ impl AclTable {
         if id == AclId::OPEN {
             return;
         }
-        let Some(interned) = self.by_id.find_mut(id.hash(), |interned| interned.id == id) else {
-            return;
-        };
-        let interned = Arc::make_mut(interned);
+        let Some(interned) = self.interned_mut(id) else { return };
         interned.users -= 1;
         if interned.users == 0 {
             let hash = list_hash(key, &interned.list);
             self.by_id.remove(id.hash(), |interned| interned.id == id);
             self.by_list.remove(hash, |listed| listed.id == id);
+            self.recent.take_if(|recent| recent.id == id);
         }
+    }
+
+    /// Where the users of that number are counted.
+    fn interned_mut(&mut self, id: AclId) -> Option<&mut Interned> {
+        if let Some(recent) = self.recent.as_mut().filter(|recent| recent.id == id) {
+            return Some(recent);
+        }
+        self.by_id.find_mut(id.hash(), |interned| interned.id == id).map(Arc::make_mut)
     }
 
     /// Whether a list has that number.
@@ -162,6 +188,9 @@ impl AclTable {
     }
 
     fn find(&self, id: AclId) -> Option<&AclList> {
+        if let Some(recent) = self.recent.as_ref().filter(|recent| recent.id == id) {
+            return Some(&recent.list);
+        }
         let interned = self.by_id.find(id.hash(), |interned| interned.id == id)?;
         Some(&interned.list)
     }
