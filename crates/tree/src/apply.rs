@@ -163,16 +163,14 @@ impl Tree {
             return self.create_existing(header, create, parent_path, acl);
         }
         let parent_acl = parent.acl_id();
-        let prefix = digest::Prefix::new(parent_path, parent);
-        let parent_digest = prefix.node(parent);
+        let parent_digest = digest::node(parent_path, parent);
         raise_cversion(parent, create.parent_cversion, header.zxid);
-        let digest_change = prefix.node(parent).wrapping_sub(parent_digest);
-
         let acl = self.acls.retain(key, &create.acl);
         let child = Znode::new(name, create.data, acl, &first_stat(header, create.kind));
         let (stat, kind) = (child.stat(), child.kind());
         let (digest, size_bytes) = (digest::node(path, &child), size_bytes(path, &child));
         parent.below_mut().children.insert(hash, child);
+        let digest_change = note_change(parent_path, parent, parent_digest);
         self.digest = self.digest.wrapping_add(digest_change);
         self.count_in(path, kind, digest, size_bytes);
         self.quota_create(path, create.data);
@@ -204,10 +202,9 @@ impl Tree {
         if matches!(create.kind, CreateKind::Plain { .. })
             && let Some(parent) = node_mut(&mut self.root, key, parent_path)
         {
-            let prefix = digest::Prefix::new(parent_path, parent);
-            let before = prefix.node(parent);
+            let before = digest::node(parent_path, parent);
             raise_cversion(parent, create.parent_cversion, header.zxid);
-            let digest_change = prefix.node(parent).wrapping_sub(before);
+            let digest_change = note_change(parent_path, parent, before);
             self.digest = self.digest.wrapping_add(digest_change);
         }
         Outcome::Error(ErrorCode::NODE_EXISTS)
@@ -222,12 +219,11 @@ impl Tree {
             return Outcome::Error(ErrorCode::NO_NODE);
         };
         let parent_acl = parent.acl_id();
-        let prefix = digest::Prefix::new(parent_path, parent);
-        let parent_digest = prefix.node(parent);
+        let parent_digest = digest::node(parent_path, parent);
         let below = parent.below_mut();
         let removed = below.children.remove(hash, |child| child.is_named(name));
         below.pzxid = below.pzxid.max(zxid);
-        let digest_change = prefix.node(parent).wrapping_sub(parent_digest);
+        let digest_change = note_change(parent_path, parent, parent_digest);
         self.digest = self.digest.wrapping_add(digest_change);
         let Some(removed) = removed else {
             return Outcome::Error(ErrorCode::NO_NODE);
@@ -286,15 +282,14 @@ impl Tree {
         let Some(znode) = node_mut(&mut self.root, self.key, path) else {
             return Outcome::Error(ErrorCode::NO_NODE);
         };
-        let prefix = digest::Prefix::new(path, znode);
-        let before = prefix.node(znode);
+        let before = digest::node(path, znode);
         let old_acl = znode.acl_id();
         let leaf = znode.leaf().with_numbers(|numbers| {
             numbers.acl = acl;
             numbers.aversion = version;
         });
         znode.set_leaf(leaf);
-        let digest_change = prefix.node(znode).wrapping_sub(before);
+        let digest_change = digest::node(path, znode).wrapping_sub(before);
         let stat = znode.stat();
         self.digest = self.digest.wrapping_add(digest_change);
         self.acls.release(self.key, old_acl);
@@ -319,6 +314,13 @@ impl Tree {
             self.delete(path, zxid, changes);
         }
     }
+}
+
+/// Notes the digest of a parent that was changed, and returns by how much it has.
+fn note_change(path: &str, parent: &mut Znode, before: u64) -> u64 {
+    let digest = digest::node(path, parent);
+    parent.note_digest(digest);
+    digest.wrapping_sub(before)
 }
 
 /// The rule for a parent's cversion and pzxid: both, or neither when the tree is ahead already.

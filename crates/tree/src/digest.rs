@@ -16,52 +16,34 @@ use crate::znode::Znode;
 
 const UNCOUNTED_PREFIX: &str = "/zookeeper/";
 
-/// The digest of a znode up to its stat: what stays when only the stat changes.
-pub(crate) struct Prefix(Option<Hasher>);
-
-impl Prefix {
-    /// Covers the path and the znode's present data.
-    pub(crate) fn new(path: &str, znode: &Znode) -> Self {
-        if path.starts_with(UNCOUNTED_PREFIX) {
-            return Self(None);
-        }
-        let mut crc = Hasher::new();
-        crc.update(path.as_bytes());
-        match znode.leaf().sealed_data() {
-            None => {}
-            Some((data, None)) => crc.update(data),
-            Some((data, Some(seal))) => {
-                crc.combine(&Hasher::new_with_initial_len(seal, data.len() as u64));
-            }
-        }
-        Self(Some(crc))
-    }
-
-    /// Completes it with the znode's present stat.
-    pub(crate) fn node(&self, znode: &Znode) -> u64 {
-        let Some(crc) = &self.0 else { return 0 };
-        let mut crc = crc.clone();
-        crc.update(&stat_bytes(&znode.stat_persisted()));
-        u64::from(crc.finalize())
-    }
-}
-
 /// The digest of one znode.
 pub(crate) fn node(path: &str, znode: &Znode) -> u64 {
     if path.starts_with(UNCOUNTED_PREFIX) {
         return 0;
     }
-    // The sum of one long piece costs a fraction of that of three short ones.
-    let data = znode.data().unwrap_or_default();
+    if let Some(digest) = znode.noted_digest() {
+        return digest;
+    }
+    let data = znode.leaf().sealed_data();
+    let stat = stat_bytes(&znode.stat_persisted());
+    let (data, seal) = data.unwrap_or_default();
     let (data_at, stat_at) = (path.len(), path.len() + data.len());
+    // The sum of one long piece costs a fraction of that of three short ones.
     let mut whole = [0; AT_ONCE_MAX];
-    let Some(bytes) = whole.get_mut(..stat_at + STAT_BYTES) else {
-        return Prefix::new(path, znode).node(znode);
-    };
-    bytes[..data_at].copy_from_slice(path.as_bytes());
-    bytes[data_at..stat_at].copy_from_slice(data);
-    bytes[stat_at..].copy_from_slice(&stat_bytes(&znode.stat_persisted()));
-    u64::from(crc32fast::hash(bytes))
+    if let Some(bytes) = whole.get_mut(..stat_at + STAT_BYTES) {
+        bytes[..data_at].copy_from_slice(path.as_bytes());
+        bytes[data_at..stat_at].copy_from_slice(data);
+        bytes[stat_at..].copy_from_slice(&stat);
+        return u64::from(crc32fast::hash(bytes));
+    }
+    let mut crc = Hasher::new();
+    crc.update(path.as_bytes());
+    match seal {
+        None => crc.update(data),
+        Some(seal) => crc.combine(&Hasher::new_with_initial_len(seal, data.len() as u64)),
+    }
+    crc.update(&stat);
+    u64::from(crc.finalize())
 }
 
 const STAT_BYTES: usize = 60;

@@ -3,7 +3,7 @@
 //! ```text
 //! Znode (16 bytes) = leaf:8  below:8 or null        a slot in a bucket of its parent's Dir
 //!                      |       |
-//!                      |       +-- count:8  children:16  pzxid:8  cversion:4  pad:4         40
+//!                      |       +-- count:8  children:16  pzxid:8  cversion:4  digest:4     40
 //!                      +---------- count:8  numbers:24  length:8  rare numbers, name, data  40+
 //! ```
 //!
@@ -42,6 +42,9 @@ pub(crate) struct Below {
     pub(crate) children: Dir<Znode>,
     pub(crate) pzxid: Zxid,
     pub(crate) cversion: i32,
+    /// The digest of the whole znode, or 0 if it is not known: each create below changes it, and
+    /// the next one must know what it was.
+    digest: u32,
 }
 
 const _: () = assert!(size_of::<Znode>() == 16);
@@ -67,7 +70,7 @@ impl Znode {
         };
         let StatPersisted { pzxid, cversion, .. } = *stat;
         let below = (pzxid != stat.czxid || cversion != 0)
-            .then(|| Arc::new(Below { children: Dir::Empty, pzxid, cversion }));
+            .then(|| Arc::new(Below { children: Dir::Empty, pzxid, cversion, digest: 0 }));
         Self { leaf: Leaf::new(name.as_bytes(), data, &numbers), below }
     }
 
@@ -166,15 +169,34 @@ impl Znode {
     /// Replaces it.
     pub(crate) fn set_leaf(&mut self, leaf: Leaf) {
         self.leaf = leaf;
+        if self.noted_digest().is_some() {
+            self.below_mut();
+        }
     }
 
-    /// What changes with the children, for changing it: copies what is shared.
+    /// What changes with the children, for changing it: copies what is shared. A digest that was
+    /// noted is forgotten.
     pub(crate) fn below_mut(&mut self) -> &mut Below {
         let fresh = || {
             let (children, pzxid) = (Dir::Empty, self.leaf.czxid());
-            Arc::new(Below { children, pzxid, cversion: 0 })
+            Arc::new(Below { children, pzxid, cversion: 0, digest: 0 })
         };
-        Arc::make_mut(self.below.get_or_insert_with(fresh))
+        let below = Arc::make_mut(self.below.get_or_insert_with(fresh));
+        below.digest = 0;
+        below
+    }
+
+    /// The digest that was noted, if nothing that it covers has changed since.
+    pub(crate) fn noted_digest(&self) -> Option<u64> {
+        let digest = self.below.as_ref().map_or(0, |below| below.digest);
+        (digest != 0).then_some(u64::from(digest))
+    }
+
+    /// Notes the digest of a znode below which something has changed.
+    pub(crate) fn note_digest(&mut self, digest: u64) {
+        if let (Some(below), Ok(digest)) = (&mut self.below, u32::try_from(digest)) {
+            Arc::make_mut(below).digest = digest;
+        }
     }
 
     /// Gives it the children of another.
