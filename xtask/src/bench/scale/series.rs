@@ -32,7 +32,10 @@ pub(in super::super) const ALL: &[Series] = &[
         x_label: "connections",
         panels: &[
             cpu(&[("read_cpu_us", "reads"), ("write_cpu_us", "writes")]),
-            p50(&[("read_p50_us", "reads"), ("write_p50_us", "writes")]),
+            Panel {
+                title: "p50 at this pace",
+                ..p50(&[("read_p50_us", "reads"), ("write_p50_us", "writes")])
+            },
         ],
         run: connections,
     },
