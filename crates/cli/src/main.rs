@@ -61,7 +61,7 @@ enum Command {
     },
 
     /// Load a server of the ZooKeeper protocol and report rates and latencies
-    Bench(bench::Options),
+    Bench(Box<bench::Options>),
 
     /// Show a transaction log, or write a repaired or cut copy of it
     Log(tools::LogOptions),

@@ -17,8 +17,6 @@ use ostler_wire::frame;
 use ostler_wire::ids::Xid;
 use ostler_wire::request::Request;
 
-use crate::raw_client::RawClient;
-
 const FRAME_BYTES_MAX: usize = 1 << 30;
 
 /// Large enough for all that a socket holds at most times.
@@ -47,16 +45,6 @@ pub(crate) struct Conn {
 }
 
 impl Conn {
-    /// Takes over a session that was opened by hand.
-    pub(crate) fn from_raw(client: RawClient) -> io::Result<Self> {
-        let timeout_ms = client.timeout_ms();
-        let stream = client.into_stream();
-        stream.set_nonblocking(true)?;
-        let mut conn = Self::new(TcpStream::from_std(stream));
-        conn.keep_alive(timeout_ms);
-        Ok(conn)
-    }
-
     /// Wraps a socket that may still be connecting.
     pub(crate) fn new(stream: TcpStream) -> Self {
         Self {
@@ -76,6 +64,11 @@ impl Conn {
     /// Registers for both directions.
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         registry.register(&mut self.stream, token, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// Takes it out of the poll that it was registered with.
+    pub(crate) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        registry.deregister(&mut self.stream)
     }
 
     /// The error of a connection attempt, if it failed; sets what a fresh socket needs.

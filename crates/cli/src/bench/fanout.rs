@@ -3,14 +3,15 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
+use anyhow::Result;
 use ostler_wire::ids::Xid;
 use ostler_wire::jute::Reader;
 use ostler_wire::reply::ReplyHeader;
 
-use super::Options;
-use super::conn::Conn;
 use super::ground::Ground;
+use super::options::{Plan, Target};
+use super::outcome::{Latencies, Outcome, Reading};
+use super::sessions;
 use super::swarm::{Happening, Next, Swarm};
 use super::tally::latencies;
 use super::template::framed;
@@ -19,32 +20,22 @@ use crate::raw_client::{RawClient, get_data, set_data};
 /// How long a round may take.
 const ROUND_MAX: Duration = Duration::from_secs(60);
 
-/// What the rounds showed.
-pub(crate) struct Fanout {
-    /// From sending the change to each notification.
-    pub(crate) each: Histogram<u64>,
-    /// From sending the change to the last notification of its round.
-    pub(crate) last: Histogram<u64>,
-    pub(crate) rounds: u64,
-}
+/// Sessions that are opened at a time.
+const OPENING: usize = 20;
 
-/// Opens the sessions that will watch.
-pub(crate) fn connect(options: &Options) -> io::Result<Swarm> {
-    let mut swarm = Swarm::new()?;
-    for index in 0..options.connections {
-        let server = &options.server[index % options.server.len()];
-        swarm.add(Conn::from_raw(RawClient::connect(server, options.timeout_ms)?)?)?;
-    }
-    Ok(swarm)
-}
-
-/// Runs the rounds on znode 0 of `ground`.
-pub(crate) fn run(options: &Options, ground: &Ground, mut swarm: Swarm) -> io::Result<Fanout> {
+/// Runs the rounds on znode 0 of `ground`: from sending the change to each notification, and to
+/// the last one of its round.
+pub(super) fn run(plan: &Plan, target: &Target, ground: &Ground) -> Result<Outcome> {
+    let workload = &plan.workload;
+    ground.populate(1, workload.size_bytes, plan.timeout_ms)?;
+    let sessions = sessions::open(&target.servers, workload.connections, OPENING, plan.timeout_ms)?;
+    let mut swarm = sessions.swarm;
+    let mut writer = RawClient::connect(&target.servers[0], plan.timeout_ms)?;
     let path = ground.node(0);
-    let watch = framed(&get_data(&path, true));
-    let mut writer = RawClient::connect(&options.server[0], options.timeout_ms)?;
-    let mut result = Fanout { each: latencies(), last: latencies(), rounds: 0 };
-    for round in 0..options.rounds {
+    let before = Reading::take(&target.pids)?;
+    let (mut each, mut last) = (latencies(), latencies());
+    for round in 0..workload.rounds {
+        let watch = framed(&get_data(&path, true));
         for index in 0..swarm.conns.len() {
             swarm.send(index, &watch)?;
         }
@@ -55,15 +46,24 @@ pub(crate) fn run(options: &Options, ground: &Ground, mut swarm: Swarm) -> io::R
         wait_for_each(&mut swarm, Xid::NOTIFICATION, |arrived| {
             let taken = arrived.saturating_duration_since(changed);
             slowest = slowest.max(taken);
-            result.each.saturating_record(nanoseconds(taken));
+            each.saturating_record(nanoseconds(taken));
         })?;
-        result.last.saturating_record(nanoseconds(slowest));
-        result.rounds += 1;
+        last.saturating_record(nanoseconds(slowest));
         let reply = writer.receive()?.ok()?;
         assert_eq!(reply.header.xid, xid, "the writer watches nothing");
     }
+    let used = before.until_now(&target.pids)?;
     writer.close_session()?;
-    Ok(result)
+    swarm.close_sessions()?;
+    Ok(Outcome {
+        ops: workload.rounds * workload.connections as u64,
+        latencies: vec![
+            Latencies { title: "last", prefix: "last_", of: last },
+            Latencies { title: "each", prefix: "each_", of: each },
+        ],
+        used,
+        ..Outcome::default()
+    })
 }
 
 /// Waits until one frame of this xid has come on every connection.

@@ -12,20 +12,30 @@ const WINDOW_BYTES: usize = 256 * 1024;
 /// Flag of ZooKeeper's create: append a number that makes the name unique.
 const SEQUENTIAL: i32 = 2;
 
+/// Znodes whose paths are held at a time.
+const BATCH: u64 = 10_000;
+
 /// A root of the bench's own and the parents below it.
 pub(crate) struct Ground {
     server: String,
     pub(crate) root: String,
-    pub(crate) parents: u64,
+    parents: u64,
 }
 
 impl Ground {
-    /// Creates `/ostler-bench-<n>` and its parents.
-    pub(crate) fn create(server: &str, parents: u32, timeout_ms: i32) -> io::Result<Self> {
+    /// Creates `/ostler-bench-<n>` and its parents, and `spare` more of them that nothing is spread
+    /// over.
+    pub(crate) fn create(
+        server: &str,
+        parents: u32,
+        spare: u32,
+        timeout_ms: i32,
+    ) -> io::Result<Self> {
         let mut client = RawClient::connect(server, timeout_ms)?;
         let root = client.call(&create("/ostler-bench-", b"", SEQUENTIAL))?.ok()?.path()?;
         let ground = Self { server: server.to_owned(), root, parents: u64::from(parents) };
-        let paths: Vec<_> = (0..ground.parents).map(|p| ground.parent(p)).collect();
+        let paths: Vec<_> =
+            (0..ground.parents + u64::from(spare)).map(|p| ground.parent(p)).collect();
         let mut first_error = None;
         let requests = paths.iter().map(|path| create(path, b"", 0));
         client.call_all(requests, depth_for(100), |reply| note_error(reply, &mut first_error))?;
@@ -51,12 +61,15 @@ impl Ground {
     ) -> io::Result<()> {
         let mut client = RawClient::connect(&self.server, timeout_ms)?;
         let data = Random::new(1).bytes(size_bytes);
-        let paths: Vec<_> = (0..count).map(|number| self.node(number)).collect();
         let mut first_error = None;
-        let requests = paths.iter().map(|path| create(path, &data, 0));
-        client.call_all(requests, depth_for(size_bytes + 100), |reply| {
-            note_error(reply, &mut first_error);
-        })?;
+        for start in (0..count).step_by(usize::try_from(BATCH).expect("it is small")) {
+            let end = count.min(start + BATCH);
+            let paths: Vec<_> = (start..end).map(|number| self.node(number)).collect();
+            let requests = paths.iter().map(|path| create(path, &data, 0));
+            client.call_all(requests, depth_for(size_bytes + 100), |reply| {
+                note_error(reply, &mut first_error);
+            })?;
+        }
         client.close_session()?;
         first_error.map_or(Ok(()), Err)
     }

@@ -5,6 +5,9 @@
 //! more replies has its next turn after all others. So no connection starves another, and what
 //! arrives together is counted together: there is one look at the clock for each read and each
 //! write, none for each request.
+//!
+//! In a closed loop a request counts from when it is sent. In an open one requests are issued at
+//! a rate, and each counts from when it was due, however late it finds a free place.
 
 use std::collections::VecDeque;
 use std::io;
@@ -19,6 +22,7 @@ use ostler_wire::reply::ReplyHeader;
 use ostler_wire::request::Request;
 
 use super::conn::{Conn, Intake};
+use super::pacer::Pacer;
 use super::source::{Kind, Source};
 use super::tally::Tally;
 
@@ -47,8 +51,12 @@ pub(crate) struct Schedule {
     pub(crate) rate: Option<f64>,
 }
 
+/// What tells that requests are due.
+const PACE: Token = Token(usize::MAX - 1);
+
 /// Requests of one connection that follow each other and differ in nothing that is counted.
 struct Run {
+    /// In an open loop: when they were due.
     sent: Instant,
     kind: Kind,
     count: usize,
@@ -62,6 +70,8 @@ struct Lane {
     /// Of the last request that was sent and of the last one that was answered.
     xid: i32,
     xid_answered: i32,
+    /// The znode that it has created and not deleted, if any.
+    made: Option<u64>,
     open: bool,
     /// Invariant: this lane's index is in `Load::turns`.
     has_turn: bool,
@@ -82,9 +92,9 @@ pub(crate) struct Load {
     lanes_open: usize,
     under_way: usize,
     dry: bool,
-    /// With a rate: when the next request is due, and the last time that requests were issued.
-    due: Instant,
-    issued: Instant,
+    /// Of an open loop.
+    pacer: Option<Pacer>,
+    /// Where the search for a free place goes on.
     lane_next: usize,
 }
 
@@ -100,10 +110,15 @@ impl Load {
                 under_way: 0,
                 xid: 0,
                 xid_answered: 0,
+                made: None,
                 open: true,
                 has_turn: false,
             });
         }
+        let pacer = match schedule.rate {
+            Some(rate) => Some(Pacer::new(schedule.start, rate, poll.registry(), PACE)?),
+            None => None,
+        };
         Ok(Self {
             poll,
             lanes_open: lanes.len(),
@@ -115,8 +130,7 @@ impl Load {
             turns: VecDeque::new(),
             under_way: 0,
             dry: false,
-            due: schedule.start,
-            issued: schedule.start,
+            pacer,
             lane_next: 0,
             schedule,
         })
@@ -126,17 +140,13 @@ impl Load {
     pub(crate) fn run(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(1024);
         let mut sweep = self.schedule.start + PING_SWEEP;
-        if self.schedule.rate.is_none() {
+        if self.pacer.is_none() {
             (0..self.lanes.len()).for_each(|index| self.refill(index));
         }
         loop {
-            let wait = match self.schedule.rate {
-                _ if !self.turns.is_empty() => Duration::ZERO,
-                None => WAIT_MAX,
-                Some(_) => self.due.saturating_duration_since(Instant::now()).min(WAIT_MAX),
-            };
+            let wait = if self.turns.is_empty() { WAIT_MAX } else { Duration::ZERO };
             self.wait(&mut events, wait)?;
-            for event in &events {
+            for event in events.iter().filter(|event| event.token() != PACE) {
                 self.serve(event.token().0);
             }
             for _ in 0..self.turns.len() {
@@ -145,15 +155,14 @@ impl Load {
                 self.serve(index);
             }
             let now = Instant::now();
-            if self.schedule.rate.is_some() {
-                self.issue_by_rate(now);
-            }
+            self.issue_due(now);
             if now >= sweep {
                 sweep = now + PING_SWEEP;
                 self.ping_idle(now);
             }
             if self.is_over(now) {
                 self.tally.finished = now;
+                self.tally.not_issued = self.not_issued();
                 return Ok(());
             }
         }
@@ -176,7 +185,7 @@ impl Load {
         let mut events = Events::with_capacity(1024);
         while missing > 0 && now.elapsed() < CLOSE_MAX {
             self.wait(&mut events, WAIT_MAX)?;
-            for event in &events {
+            for event in events.iter().filter(|event| event.token() != PACE) {
                 let Lane { conn, open, .. } = &mut self.lanes[event.token().0];
                 let mut answered = false;
                 let result = conn.flush(now).and_then(|()| {
@@ -243,7 +252,7 @@ impl Load {
         if let Err(error) = lane.conn.flush(Instant::now()) {
             return self.lose(index, &error);
         }
-        if self.schedule.rate.is_none() {
+        if self.pacer.is_none() {
             self.refill(index);
         }
     }
@@ -269,7 +278,7 @@ impl Load {
     fn put_request(&mut self, index: usize, sent: Instant) {
         let lane = &mut self.lanes[index];
         let xid = lane.xid % i32::MAX + 1;
-        let Some(kind) = self.source.put(xid, &mut self.output) else {
+        let Some(kind) = self.source.put(xid, &mut lane.made, &mut self.output) else {
             self.dry = true;
             return;
         };
@@ -290,19 +299,25 @@ impl Load {
         }
     }
 
-    /// Issues what is due. A request that found no free place counts from when it was due, so that
-    /// a server that stalls does not hide the requests that it kept away.
-    fn issue_by_rate(&mut self, now: Instant) {
-        let Some(rate) = self.schedule.rate else { return };
-        let interval = Duration::from_secs_f64(1.0 / rate);
-        while self.due <= now && self.issuing(now) {
-            let Some(index) = self.free_lane() else { break };
-            let sent = if self.due <= self.issued { self.due } else { now };
-            self.put_request(index, sent);
+    /// Issues what is due, as far as there are free places.
+    fn issue_due(&mut self, now: Instant) {
+        while let Some(due) = self.pacer.as_ref().map(Pacer::due)
+            && due <= now
+            && self.issuing(now)
+            && let Some(index) = self.free_lane()
+        {
+            self.put_request(index, due);
             self.send_output(index, now);
-            self.due += interval;
+            if let Some(pacer) = &mut self.pacer {
+                pacer.advance();
+            }
         }
-        self.issued = now;
+    }
+
+    /// How many requests fell due and were never sent, for want of a free place.
+    fn not_issued(&self) -> u64 {
+        let (Some(pacer), Some(until)) = (&self.pacer, self.schedule.until) else { return 0 };
+        pacer.missing_at(until)
     }
 
     fn free_lane(&mut self) -> Option<usize> {
@@ -351,7 +366,7 @@ impl Load {
     }
 }
 
-/// Counts a reply to a request of `run`, if it falls into the measured time.
+/// Counts a reply to a request of `run`, if it arrived in the measured time.
 fn count_reply(
     err: ErrorCode,
     run: &Run,

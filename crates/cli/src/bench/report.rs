@@ -17,9 +17,26 @@ pub(crate) struct Report {
     lines: String,
 }
 
+const PERCENTILES: &[(&str, f64)] = &[
+    ("p50", 50.0),
+    ("p90", 90.0),
+    ("p99", 99.0),
+    ("p99.9", 99.9),
+    ("p99.99", 99.99),
+    ("max", 100.0),
+];
+
 impl Report {
     pub(crate) fn number(&mut self, name: &str, value: f64) {
         self.values.push((name.to_owned(), Value::Number(value)));
+    }
+
+    /// The figure of this name, if it was found.
+    pub(crate) fn figure(&self, name: &str) -> Option<f64> {
+        self.values.iter().find_map(|(other, value)| match value {
+            Value::Number(number) if other == name => Some(*number),
+            _ => None,
+        })
     }
 
     pub(crate) fn text(&mut self, name: &str, value: &str) {
@@ -38,10 +55,8 @@ impl Report {
             return;
         }
         let mut line = format!("  {title:<9}");
-        for (name, percentile) in
-            [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99.9", 99.9), ("max", 100.0)]
-        {
-            let ns = latencies.value_at_percentile(percentile);
+        for (name, percentile) in PERCENTILES {
+            let ns = latencies.value_at_percentile(*percentile);
             let us = count(ns) / 1000.0;
             self.number(&format!("{prefix}{}_us", name.replace('.', "_")), us);
             let _ = write!(line, "  {name} {}", duration(us));
@@ -129,6 +144,8 @@ mod tests {
             report.to_json(),
             "{\"workload\": \"a \\\"b\\\"\\u000a\", \"ops\": 12, \"ratio\": 0.250}\n"
         );
+        assert_eq!(report.figure("ratio"), Some(0.25));
+        assert_eq!(report.figure("workload"), None);
         assert_eq!(report.into_lines(), "12 ops\n");
     }
 }

@@ -7,11 +7,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use mio::net::TcpStream;
 use ostler_wire::connect::ConnectResponse;
-use ostler_wire::frame;
-use ostler_wire::ids::Xid;
-use ostler_wire::request::Request;
 
-use super::Options;
 use super::conn::Conn;
 use super::swarm::{Happening, Next, Swarm};
 use super::tally::latencies;
@@ -22,7 +18,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// Sessions that are open, and how they were opened.
 pub(crate) struct Sessions {
-    swarm: Swarm,
+    pub(crate) swarm: Swarm,
     /// From starting the connection to the answer that opens the session.
     pub(crate) handshakes: Histogram<u64>,
     pub(crate) taken: Duration,
@@ -35,25 +31,25 @@ enum Phase {
     Open,
 }
 
-/// Opens `count` sessions, never more than `options.connections` of them at a time.
-pub(crate) fn open(options: &Options, count: usize) -> io::Result<Sessions> {
-    let servers: Vec<SocketAddr> = options
-        .server
-        .iter()
-        .map(|server| {
-            server.to_socket_addrs()?.next().ok_or_else(|| io::ErrorKind::NotFound.into())
-        })
-        .collect::<io::Result<_>>()?;
+/// Opens `count` sessions on servers in turn, never more than `window` of them at a time.
+pub(crate) fn open(
+    servers: &[String],
+    count: usize,
+    window: usize,
+    asked_ms: i32,
+) -> io::Result<Sessions> {
+    let servers: Vec<SocketAddr> =
+        servers.iter().map(|server| reachable(server)).collect::<io::Result<_>>()?;
     let mut ask = Vec::new();
-    SessionRequest::new(options.timeout_ms).encode(&mut ask);
+    SessionRequest::new(asked_ms).encode(&mut ask);
     let mut swarm = Swarm::new()?;
     let mut phases: Vec<(Phase, Instant)> = Vec::with_capacity(count);
     let mut handshakes = latencies();
-    let (mut open, mut timeout_ms) = (0, options.timeout_ms);
+    let (mut open, mut timeout_ms) = (0, asked_ms);
     let start = Instant::now();
     let mut progress = start;
     while open < count {
-        while phases.len() < count && phases.len() - open < options.connections {
+        while phases.len() < count && phases.len() - open < window {
             let stream = TcpStream::connect(servers[phases.len() % servers.len()])?;
             swarm.add(Conn::new(stream))?;
             phases.push((Phase::Connecting, Instant::now()));
@@ -99,35 +95,11 @@ pub(crate) fn open(options: &Options, count: usize) -> io::Result<Sessions> {
     Ok(Sessions { swarm, handshakes, taken: start.elapsed() })
 }
 
-impl Sessions {
-    /// Closes all of them and waits until the server has confirmed that.
-    pub(crate) fn close(mut self) -> io::Result<()> {
-        let mut bytes = Vec::new();
-        let xid = Xid(1);
-        frame::put(&mut bytes, |out| Request::CloseSession.encode(xid, out));
-        let count = self.swarm.conns.len();
-        for index in 0..count {
-            self.swarm.send(index, &bytes)?;
-        }
-        let mut answered = vec![false; count];
-        let mut missing = count;
-        let mut progress = Instant::now();
-        while missing > 0 {
-            let before = missing;
-            self.swarm.turn(Duration::from_millis(50), |index, happening, _| {
-                // The server closes what was confirmed, so being lost is an answer too.
-                if !matches!(happening, Happening::Writable) && !answered[index] {
-                    answered[index] = true;
-                    missing -= 1;
-                }
-                Ok(Next::Wait)
-            })?;
-            if missing < before {
-                progress = Instant::now();
-            } else if progress.elapsed() > SILENCE_MAX {
-                return Err(io::Error::other("the server does not confirm closed sessions"));
-            }
-        }
-        Ok(())
+/// The address of a server; of several, the first one where somebody listens.
+fn reachable(server: &str) -> io::Result<SocketAddr> {
+    let addresses: Vec<_> = server.to_socket_addrs()?.collect();
+    match addresses[..] {
+        [address] => Ok(address),
+        _ => std::net::TcpStream::connect(&addresses[..])?.peer_addr(),
     }
 }

@@ -5,7 +5,14 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
 
+use ostler_wire::frame;
+use ostler_wire::ids::Xid;
+use ostler_wire::request::Request;
+
 use super::conn::{Conn, Intake};
+
+/// How long the server may be silent while it closes sessions.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// How often idle sessions are looked at.
 const PING_SWEEP: Duration = Duration::from_secs(1);
@@ -59,6 +66,48 @@ impl Swarm {
     /// Queues and sends bytes on a connection.
     pub(crate) fn send(&mut self, index: usize, bytes: &[u8]) -> io::Result<()> {
         self.conns[index].send(bytes, Instant::now())
+    }
+
+    /// Gives up the connections to another poll.
+    pub(crate) fn into_conns(mut self) -> io::Result<Vec<Conn>> {
+        for conn in &mut self.conns {
+            conn.deregister(self.poll.registry())?;
+        }
+        Ok(self.conns)
+    }
+
+    /// Closes all sessions and waits until the server has confirmed that.
+    pub(crate) fn close_sessions(mut self) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        frame::put(&mut bytes, |out| Request::CloseSession.encode(Xid(1), out));
+        let count = self.conns.len();
+        let mut answered = vec![false; count];
+        let mut missing = count;
+        for (index, answered) in answered.iter_mut().enumerate() {
+            // One that is broken needs no closing.
+            if self.send(index, &bytes).is_err() {
+                *answered = true;
+                missing -= 1;
+            }
+        }
+        let mut progress = Instant::now();
+        while missing > 0 {
+            let before = missing;
+            self.turn(Duration::from_millis(50), |index, happening, _| {
+                // The server closes what was confirmed, so being lost is an answer too.
+                if !matches!(happening, Happening::Writable) && !answered[index] {
+                    answered[index] = true;
+                    missing -= 1;
+                }
+                Ok(Next::Wait)
+            })?;
+            if missing < before {
+                progress = Instant::now();
+            } else if progress.elapsed() > SILENCE_MAX {
+                return Err(io::Error::other("the server does not confirm closed sessions"));
+            }
+        }
+        Ok(())
     }
 
     /// Waits once, up to `wait`, and tells what happened.

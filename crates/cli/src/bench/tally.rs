@@ -24,6 +24,8 @@ pub(crate) struct Tally {
     pub(crate) errors: u64,
     /// The first error, in words.
     pub(crate) first_error: Option<String>,
+    /// Requests of an open loop that fell due and were never sent.
+    pub(crate) not_issued: u64,
     pub(crate) finished: Instant,
 }
 
@@ -41,6 +43,7 @@ impl Tally {
             alike: Alike { kind: Kind::Get, latency_ns: 0, count: 0 },
             errors: 0,
             first_error: None,
+            not_issued: 0,
             finished: start,
         }
     }
@@ -74,6 +77,7 @@ impl Tally {
             own.add(others).expect("all have the same bounds");
         }
         self.errors += other.errors;
+        self.not_issued += other.not_issued;
         self.first_error = self.first_error.take().or(other.first_error);
         self.finished = self.finished.max(other.finished);
     }

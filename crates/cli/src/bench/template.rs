@@ -28,37 +28,48 @@ pub(crate) fn node_path(root: &str, number: u64, parents: u64) -> String {
 /// The frame of one kind of request.
 pub(crate) struct Template {
     frame: Vec<u8>,
-    parents: u64,
     parent_at: usize,
-    number_at: usize,
+    /// `None` if the request is about a parent.
+    number_at: Option<usize>,
 }
 
 impl Template {
-    /// Encodes what `request` makes of a path below `root`.
-    pub(crate) fn new(root: &str, parents: u64, request: impl FnOnce(&str) -> Vec<u8>) -> Self {
-        let path = node_path(root, 0, parents);
+    /// Encodes what `request` makes of the path of a znode below `root`.
+    pub(crate) fn of_node(root: &str, request: impl FnOnce(&str) -> Vec<u8>) -> Self {
+        let path = node_path(root, 0, 1);
         let frame = request(&path);
-        let path_at = frame
-            .windows(path.len())
-            .position(|window| window == path.as_bytes())
-            .expect("the request holds its path");
-        let number_at = path_at + path.len() - NUMBER_DIGITS;
+        let number_at = end_of(&path, &frame) - NUMBER_DIGITS;
         let parent_at = number_at - "/n".len() - PARENT_DIGITS;
-        Self { frame, parents, parent_at, number_at }
+        Self { frame, parent_at, number_at: Some(number_at) }
     }
 
-    /// Appends the frame for znode `number` under `xid`.
-    pub(crate) fn put(&self, xid: i32, number: u64, out: &mut Vec<u8>) {
+    /// Encodes what `request` makes of the path of a parent below `root`.
+    pub(crate) fn of_parent(root: &str, request: impl FnOnce(&str) -> Vec<u8>) -> Self {
+        let path = parent_path(root, 0);
+        let frame = request(&path);
+        let parent_at = end_of(&path, &frame) - PARENT_DIGITS;
+        Self { frame, parent_at, number_at: None }
+    }
+
+    /// Appends the frame under `xid` for znode `number` below `parent`, or for that parent.
+    pub(crate) fn put(&self, xid: i32, parent: u64, number: u64, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&self.frame);
         let frame = &mut out[start..];
         frame[frame::PREFIX_BYTES..frame::PREFIX_BYTES + 4].copy_from_slice(&xid.to_be_bytes());
-        put_digits(
-            &mut frame[self.parent_at..self.parent_at + PARENT_DIGITS],
-            number % self.parents,
-        );
-        put_digits(&mut frame[self.number_at..self.number_at + NUMBER_DIGITS], number);
+        // The template is one of parent 0 already.
+        if parent > 0 {
+            put_digits(&mut frame[self.parent_at..self.parent_at + PARENT_DIGITS], parent);
+        }
+        if let Some(at) = self.number_at {
+            put_digits(&mut frame[at..at + NUMBER_DIGITS], number);
+        }
     }
+}
+
+fn end_of(path: &str, frame: &[u8]) -> usize {
+    let found = frame.windows(path.len()).position(|window| window == path.as_bytes());
+    found.expect("the request holds its path") + path.len()
 }
 
 /// A request as a whole frame.
@@ -81,18 +92,25 @@ fn put_digits(digits: &mut [u8], mut number: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::raw_client::get_data;
+    use crate::raw_client::{get_children, get_data};
 
     #[test]
     fn a_patched_frame_equals_an_encoded_one() {
-        let template = Template::new("/root", 7, |path| framed(&get_data(path, false)));
+        let node = Template::of_node("/root", |path| framed(&get_data(path, false)));
+        let parent = Template::of_parent("/root", |path| framed(&get_children(path, false)));
         for number in [0, 1, 6, 7, 4_000_000_123] {
-            let mut patched = Vec::new();
-            template.put(77, number, &mut patched);
-            let mut encoded = Vec::new();
             let path = node_path("/root", number, 7);
-            frame::put(&mut encoded, |out| get_data(&path, false).encode(Xid(77), out));
-            assert_eq!(patched, encoded);
+            check(&node, number, &get_data(&path, false));
+            let path = parent_path("/root", number % 7);
+            check(&parent, number, &get_children(&path, false));
         }
+    }
+
+    fn check(template: &Template, number: u64, request: &Request<'_>) {
+        let mut patched = Vec::new();
+        template.put(77, number % 7, number, &mut patched);
+        let mut encoded = Vec::new();
+        frame::put(&mut encoded, |out| request.encode(Xid(77), out));
+        assert_eq!(patched, encoded);
     }
 }
