@@ -26,11 +26,12 @@ impl HashKey {
             state.absorb(u64::from_le_bytes(*word));
         }
         // The last word holds what is left over, and the length in its highest byte.
-        let mut last = [0; 8];
-        for (to, from) in last.iter_mut().zip(rest) {
-            *to = *from;
-        }
-        state.absorb(u64::from_le_bytes(last) | (bytes.len() as u64) << 56);
+        let last = match bytes.last_chunk() {
+            // Most of them were absorbed already.
+            Some(end) if !rest.is_empty() => u64::from_le_bytes(*end) >> (64 - 8 * rest.len()),
+            _ => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+        };
+        state.absorb(last | (bytes.len() as u64) << 56);
         state.finish()
     }
 

@@ -361,12 +361,30 @@ fn visit(set: &PathSet, mark: u64, count: usize, each: &mut impl FnMut(&str)) ->
 }
 
 /// The names along a path, none for the root; `None` if no znode can be there.
-pub(crate) fn components(path: &str) -> Option<impl Iterator<Item = &str>> {
-    let names = match path {
+pub(crate) fn components(path: &str) -> Option<Components<'_>> {
+    let rest = match path {
         "" | "/" => None,
-        _ => Some(path.strip_prefix('/')?.split('/')),
+        _ => Some(path.strip_prefix('/')?),
     };
-    Some(names.into_iter().flatten())
+    Some(Components { rest })
+}
+
+/// See [`components`].
+pub(crate) struct Components<'p> {
+    rest: Option<&'p str>,
+}
+
+impl<'p> Iterator for Components<'p> {
+    type Item = &'p str;
+
+    // Names are short: `str::split` prepares for long texts, and takes several times as long.
+    #[inline]
+    fn next(&mut self) -> Option<&'p str> {
+        let rest = self.rest.take()?;
+        let Some(at) = rest.bytes().position(|byte| byte == b'/') else { return Some(rest) };
+        self.rest = Some(&rest[at + 1..]);
+        Some(&rest[..at])
+    }
 }
 
 /// Parent and name: `/a/b` is `/a` and `b`, `/a` is the root, `""`, and `a`. `None` for the root
