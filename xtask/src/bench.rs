@@ -160,7 +160,23 @@ fn write(file: &Path, text: &str) -> Result<()> {
 }
 
 fn write_json(file: &Path, value: &Value) -> Result<()> {
-    write(file, &format!("{}\n", serde_json::to_string_pretty(value)?))
+    write(file, &format!("{}\n", spread(value)))
+}
+
+/// JSON with a line for each thing that holds nothing but plain values: a run is one.
+fn spread(value: &Value) -> String {
+    let holds_more = |value: &Value| value.is_object() || value.is_array();
+    let (open, entries, close) = match value {
+        Value::Object(map) if map.values().any(holds_more) => {
+            let entry = |(key, value)| format!("{}: {}", Value::from(key as &str), spread(value));
+            ("{", map.iter().map(entry).collect::<Vec<_>>(), "}")
+        }
+        Value::Array(list) if list.iter().any(holds_more) => {
+            ("[", list.iter().map(spread).collect(), "]")
+        }
+        plain => return plain.to_string(),
+    };
+    format!("{open}\n{}\n{close}", entries.join(",\n"))
 }
 
 fn build_if_missing(options: &Options) -> Result<()> {
@@ -197,4 +213,18 @@ fn machine() -> String {
 #[allow(clippy::print_stdout)]
 fn print(text: &str) {
     print!("{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kept_figures_have_a_line_for_each_run() {
+        let value = serde_json::json!({ "rows": [{ "a": 1, "b": [1, 2] }, { "a": 1.5 }] });
+        let text = spread(&value);
+        assert_eq!(text, "{\n\"rows\": [\n{\n\"a\": 1,\n\"b\": [1,2]\n},\n{\"a\":1.5}\n]\n}");
+        let read: Value = serde_json::from_str(&text).expect("it is JSON");
+        assert_eq!(read, value);
+    }
 }
