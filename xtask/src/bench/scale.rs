@@ -208,7 +208,7 @@ impl Shown {
             .iter()
             .map(|panel| {
                 let lines = self.kinds().flat_map(|kind| {
-                    panel.lines.iter().map(move |(key, label)| {
+                    panel.lines.iter().enumerate().map(move |(colour, (key, label))| {
                         let points = self.points[kind as usize].iter();
                         let points = points
                             .filter_map(|(x, sample)| Some((*x, sample.number(key).ok()?)))
@@ -217,6 +217,7 @@ impl Shown {
                         Line {
                             label: format!("{of} {label}").trim().to_owned(),
                             points,
+                            colour,
                             is_dashed: kind == Kind::Apache,
                         }
                     })

@@ -41,6 +41,8 @@ pub(super) struct Panel {
 pub(super) struct Line {
     pub(super) label: String,
     pub(super) points: Vec<(f64, f64)>,
+    /// Which of the colours; lines of the same kind share one.
+    pub(super) colour: usize,
     pub(super) is_dashed: bool,
 }
 
@@ -183,7 +185,7 @@ fn draw_panel(page: &mut Page, (start, end): (f64, f64), x_label: &str, panel: &
         page.write((at(value), FLOOR + 17.0), "middle", GREY, &amount(value));
     }
     for (order, line) in panel.lines.iter().enumerate() {
-        let colour = LINES[order % LINES.len()];
+        let colour = LINES[line.colour % LINES.len()];
         let places: Vec<_> = line.points.iter().map(|(px, py)| (at(*px), y.at(*py))).collect();
         draw_line(page, &places, colour, line.is_dashed);
         let beside = FLOOR + 54.0 + 18.0 * order as f64;
@@ -289,7 +291,7 @@ mod tests {
     #[test]
     fn zero_has_a_place_on_a_logarithmic_axis() {
         let points = vec![(0.0, 1.0), (10.0, 1.0), (100.0, 2.0)];
-        let line = Line { label: "writes".to_owned(), points, is_dashed: false };
+        let line = Line { label: "writes".to_owned(), points, colour: 0, is_dashed: false };
         let panel = Panel { title: "µs".to_owned(), lines: vec![line] };
         let plot = panels("watches", "watches", &[panel]);
         // The legend has two of its own.

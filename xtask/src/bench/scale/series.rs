@@ -127,6 +127,11 @@ fn on_servers(
     use_them: impl FnOnce(&Servers<'_>) -> Result<()>,
 ) -> Result<()> {
     let used = Servers::start(setup, &options.place).and_then(|servers| {
+        if setup.kind == Kind::Apache {
+            // Java's compiler would be seen in the first point.
+            let field = Field::fill(&servers, "/warm-up", (1_000, 1), SHAPE)?;
+            field.cost(&servers, options, &mut Sample::default())?;
+        }
         use_them(&servers)?;
         servers.stop()
     });

@@ -18,7 +18,7 @@ const TIMEOUT_MS: i32 = 40_000;
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// Requests without an answer while something is filled in.
-const WINDOW: usize = 400;
+const WINDOW: usize = 800;
 
 const PING_XID: i32 = -2;
 const PING: i32 = 11;
