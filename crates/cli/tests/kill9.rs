@@ -42,7 +42,10 @@ fn what_was_acknowledged_survives_kill_9() {
     let mut sessions = SessionRound::default();
     let (mut acknowledged, mut cut_short) = (0, 0);
     for round in 0..ROUNDS {
-        let mut server = Server::start_on(&dir, port, CONFIG);
+        // With one thread, two, and more.
+        let threads = format!("ostler.shardThreads={}", round % 3);
+        let config = [CONFIG, &[&threads]].concat();
+        let mut server = Server::start_on(&dir, port, &config);
         let target = Target {
             acknowledgements: 1 + random.below(ACKNOWLEDGEMENTS_MAX),
             session_steps: random.below(SESSION_STEPS_MAX),

@@ -45,7 +45,7 @@ impl Ensemble {
             let id = index + 1;
             lines += &format!("server.{id}=127.0.0.1:{quorum}:{election}:{role}\n");
         }
-        let members = (1..).zip(&ports).map(|(id, [port, _, election_port])| {
+        let members = (1_u32..).zip(&ports).map(|(id, [port, _, election_port])| {
             let own = dir.join(&id.to_string());
             let data = own.join("data");
             fs::create_dir_all(&data).expect("a directory for the server");
@@ -53,8 +53,11 @@ impl Ensemble {
             let config = own.join("zoo.cfg");
             let text = format!(
                 "dataDir={}\nclientPort={port}\nclientPortAddress=127.0.0.1\nmaxClientCnxns=0\n\
-                 admin.enableServer=false\n4lw.commands.whitelist=*\n{TIMES}{lines}",
-                data.display()
+                 admin.enableServer=false\n4lw.commands.whitelist=*\n\
+                 ostler.shardThreads={}\n{TIMES}{lines}",
+                data.display(),
+                // Small machines and large ones must agree.
+                id % 3
             );
             fs::write(&config, text).expect("it can be written");
             Member { config, port: *port, election_port: *election_port, server: None }

@@ -13,7 +13,7 @@ use ostler_disk::snapshots::Snapshots;
 use ostler_disk::storage::Storage;
 use ostler_node::limits::Settings;
 use ostler_node::messages::{Service, ShardId};
-use ostler_node::replica::{LogOp, Replica};
+use ostler_node::replica::Replica;
 use ostler_node::shard::{LargeRequests, Shard};
 use ostler_tree::Tree;
 
@@ -26,7 +26,7 @@ use crate::config::Config;
 use crate::feed::Tail;
 use crate::loops::chronicle::Chronicle;
 use crate::loops::driver::{Driver, WAKE};
-use crate::loops::log::LogLoop;
+use crate::loops::log::{Log, LogLoop, log};
 use crate::loops::replica::{self, ReplicaLoop};
 use crate::loops::shard::{self, Listener, ShardLoop};
 use crate::loops::snapshot::SnapshotLoop;
@@ -121,7 +121,6 @@ impl Starter {
         ends: Receiver<End>,
     ) -> Result<Server, StartError> {
         let address = taken.listener.as_ref().and_then(|socket| socket.local_addr().ok());
-        let (to_log, log_mail) = mailbox();
         let (to_snapshots, snapshot_mail) = mailbox();
         let (to_admin, questions) = mailbox();
         let feed = Tail::new();
@@ -140,6 +139,7 @@ impl Starter {
         }
         let snapshots = found.storage.snapshots();
         let (replica, turn, storage) = self.replica(settings, found)?;
+        let (to_log, log) = log(self.log(storage), to_replica.clone());
         let peers = self.peers(taken.hash_key, &to_replica);
         let replica = ReplicaLoop {
             replica,
@@ -156,7 +156,7 @@ impl Starter {
             turn,
         };
         self.start_drivers(shards, replica, own_post)?;
-        self.start_log(storage, log_mail, &to_replica)?;
+        self.start_log(log)?;
         self.start_snapshots(snapshots, snapshot_mail, &to_replica)?;
         let peers = peers
             .zip(taken.ports)
@@ -285,20 +285,13 @@ impl Starter {
         Ok(())
     }
 
-    fn start_log(
-        &mut self,
-        storage: Storage<RealDisk>,
-        mail: Receiver<Vec<LogOp>>,
-        replica: &ReplicaBox,
-    ) -> Result<(), StartError> {
+    fn log(&self, storage: Storage<RealDisk>) -> Log<RealDisk> {
         let slow_sync_ms = u64::try_from(self.config.fsync_warning_threshold_ms).unwrap_or(0);
-        let log = LogLoop {
-            storage,
-            mail,
-            replica: replica.clone(),
-            slow_sync: Duration::from_millis(slow_sync_ms),
-            keeps_log: self.config.ensemble.as_ref().is_none_or(|own| own.keeps_log),
-        };
+        let keeps_log = self.config.ensemble.as_ref().is_none_or(|own| own.keeps_log);
+        Log::new(storage, Duration::from_millis(slow_sync_ms), keeps_log)
+    }
+
+    fn start_log(&mut self, log: LogLoop<RealDisk>) -> Result<(), StartError> {
         let end = self.end.clone();
         self.spawn("log", move || {
             if let Err(error) = log.run() {

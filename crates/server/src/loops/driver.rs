@@ -100,7 +100,8 @@ impl Driver {
             if let Some(shard) = &mut self.shard {
                 replica.hear_shard(at, shard.messages());
             }
-            if !replica.turn(at) {
+            let is_alone = self.shard.as_ref().is_some_and(ShardLoop::is_idle);
+            if !replica.turn(at, is_alone) {
                 self.replica = None;
             }
         } else if let Some(shard) = &mut self.shard {

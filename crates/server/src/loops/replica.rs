@@ -6,13 +6,15 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
 use mio::event::Event;
-use ostler_node::clock::{Clock, Time};
+use ostler_disk::real_disk::RealDisk;
+use ostler_node::clock::{Clock, Span, Time};
 use ostler_node::messages::ToReplica;
 use ostler_node::replica::{Effect, Input, LogOp, Replica};
 
 use crate::boot::{End, Fatal};
 use crate::feed::Tail;
 use crate::loops::chronicle::Chronicle;
+use crate::loops::log::{LogBox, Written};
 use crate::mail::{ReplicaMail, ShardBox, SnapshotMail};
 use crate::peers::Peers;
 use crate::peers::links::{LinkTable, Outgoing};
@@ -23,7 +25,7 @@ pub(crate) struct ReplicaLoop {
     pub(crate) mail: Receiver<ReplicaMail>,
     pub(crate) feed: Tail,
     pub(crate) shards: Vec<Arc<ShardBox>>,
-    pub(crate) log: Sender<Vec<LogOp>>,
+    pub(crate) log: LogBox<RealDisk>,
     pub(crate) snapshots: Sender<SnapshotMail>,
     /// The other servers, if there are any.
     pub(crate) peers: Option<Peers>,
@@ -44,6 +46,12 @@ pub(crate) struct Turn {
     effects: Vec<Effect>,
     /// Whether the replica has heard anything.
     has_heard: bool,
+    /// The disk has kept this thread from everything else.
+    has_stalled: bool,
+    /// No deadline counts before this.
+    deadlines_from: Time,
+    /// Nothing may be written any more.
+    log_failed: bool,
 }
 
 impl Turn {
@@ -74,7 +82,7 @@ impl ReplicaLoop {
     /// How long it can wait when nothing happens; `None` is for ever.
     pub(crate) fn patience(&self, now: Time) -> Option<Duration> {
         let links = self.links.as_ref().and_then(LinkTable::next_deadline);
-        let deadline = self.replica.next_deadline().into_iter().chain(links).min()?;
+        let deadline = self.next_deadline().into_iter().chain(links).min()?;
         Some(Duration::from_micros(deadline.0.saturating_sub(now.0)))
     }
 
@@ -86,8 +94,9 @@ impl ReplicaLoop {
     }
 
     /// Takes its mail, up to a bound, and carries out what follows from all that it has heard;
-    /// false if the server ends.
-    pub(crate) fn turn(&mut self, at: Clock) -> bool {
+    /// false if the server ends. `is_alone` says that nobody else on this thread has anything to
+    /// do, so that it may wait for the disk.
+    pub(crate) fn turn(&mut self, at: Clock, is_alone: bool) -> bool {
         let mut goes_on = true;
         self.with_links(at, |links, hear| links.turn(at.now, hear));
         for _ in 0..TURN_MAX {
@@ -98,11 +107,15 @@ impl ReplicaLoop {
                 break;
             }
         }
-        if self.replica.next_deadline().is_some_and(|deadline| deadline <= at.now) {
+        if std::mem::take(&mut self.turn.has_stalled) {
+            self.turn.deadlines_from = at.now + STALL_GRACE;
+        }
+        if self.next_deadline().is_some_and(|deadline| deadline <= at.now) {
             self.hear(at, Input::Deadline);
         }
-        if std::mem::take(&mut self.turn.has_heard) {
-            self.carry_out(at);
+        let mut is_alone = is_alone && !self.links.as_ref().is_some_and(LinkTable::is_busy);
+        while std::mem::take(&mut self.turn.has_heard) {
+            self.carry_out(at, std::mem::take(&mut is_alone));
         }
         goes_on
     }
@@ -115,6 +128,11 @@ impl ReplicaLoop {
             replica.hear(at, input, &mut turn.effects);
             turn.has_heard = true;
         });
+    }
+
+    /// Whoever gave a sign of life while this thread waited for the disk is heard first.
+    fn next_deadline(&self) -> Option<Time> {
+        Some(self.replica.next_deadline()?.max(self.turn.deadlines_from))
     }
 
     fn hear(&mut self, at: Clock, input: Input) {
@@ -153,7 +171,7 @@ impl ReplicaLoop {
         true
     }
 
-    fn carry_out(&mut self, at: Clock) {
+    fn carry_out(&mut self, at: Clock, is_alone: bool) {
         let mut effects = std::mem::take(&mut self.turn.effects);
         self.replica.end_turn(&mut effects);
         let mut log_ops = Vec::new();
@@ -188,14 +206,14 @@ impl ReplicaLoop {
             }
         }
         self.turn.effects = effects;
-        // Neither listens any more only when the server ends.
-        if !log_ops.is_empty() {
-            let _ = self.log.send(log_ops);
-        }
+        // Before the log, so that the disks of all servers work at the same time.
         if let Some(links) = &mut self.links
             && !outgoing.is_empty()
         {
             links.send(at.now, outgoing);
+        }
+        if !log_ops.is_empty() {
+            self.log(at, log_ops, is_alone);
         }
         if published {
             self.shards.iter().for_each(|shard| shard.wake());
@@ -203,6 +221,24 @@ impl ReplicaLoop {
         if let Some(standing) = self.replica.standing() {
             self.chronicle.note(standing);
             self.handing_over.take_if(|_| standing.retired);
+        }
+    }
+
+    fn log(&mut self, at: Clock, ops: Vec<LogOp>, is_alone: bool) {
+        if self.turn.log_failed {
+            return;
+        }
+        let synced = if is_alone { self.log.write_alone(&ops) } else { Ok(None) };
+        match synced {
+            Ok(Some(Written { up_to, took })) => {
+                self.turn.has_stalled |= took >= STALL;
+                self.hear(at, Input::LogSynced(up_to));
+            }
+            Ok(None) => self.log.send(ops),
+            Err(error) => {
+                self.turn.log_failed = true;
+                let _ = self.end.send(End::Fatal(Fatal::Log(error)));
+            }
         }
     }
 
@@ -214,3 +250,8 @@ impl ReplicaLoop {
 /// Mails handled before their effects are carried out: late enough to batch, soon enough to
 /// keep the disk busy.
 const TURN_MAX: usize = 64;
+
+/// A disk that took so long may have kept signs of life waiting, and a shard may keep them to
+/// itself for a while.
+const STALL: Duration = Duration::from_millis(10);
+const STALL_GRACE: Span = Span::from_millis(50);

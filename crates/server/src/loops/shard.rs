@@ -108,6 +108,12 @@ impl ShardLoop {
             || self.own_box.is_stopping()
     }
 
+    /// Whether nobody waits for anything that it could do.
+    pub(crate) fn is_idle(&self) -> bool {
+        let turn = &self.turn;
+        turn.to_read.is_empty() && turn.to_write.is_empty() && !turn.accept_again
+    }
+
     /// How long it can wait when nothing happens; `None` is for ever.
     pub(crate) fn patience(&self, now: Time) -> Option<Duration> {
         let deadline = self.shard.next_deadline();
