@@ -144,6 +144,15 @@ impl Tree {
         Some(znode)
     }
 
+    /// The same for a path whose parent the caller has looked up.
+    #[must_use]
+    pub fn node_below<'z>(&'z self, parent: &'z Znode, path: &str) -> Option<&'z Znode> {
+        match split(path) {
+            Some((_, name)) => parent.child(self.key.name(name), name),
+            None => self.node(path),
+        }
+    }
+
     /// Number of znodes as Java's servers tell it; 5 in a fresh tree.
     ///
     /// Java: `DataTree.getNodeCount` is the size of a map that has the root as `""` and as `"/"`.

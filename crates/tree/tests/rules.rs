@@ -1,6 +1,6 @@
 //! Each rule of applying transactions by itself.
 
-use ostler_tree::{AclId, Builder, Change, ChangeKind, Kind, MissingParent, Outcome, Tree};
+use ostler_tree::{AclId, Builder, Change, ChangeKind, Kind, MissingParent, Outcome, Tree, Znode};
 use ostler_wire::acl::{Acl, Id, Perms};
 use ostler_wire::error::ErrorCode;
 use ostler_wire::ids::{SessionId, WallMs, Xid, Zxid};
@@ -88,6 +88,11 @@ fn only_proper_paths_lead_somewhere() {
     assert_eq!(tree.node("/a/b").map(|node| node.name()), Some("b"));
     for path in ["a", "a/b", "//", "//a", "/a/", "/a//b", "/a/b/", "/a/c", "/a/b/c", " ", "x"] {
         assert!(tree.node(path).is_none(), "{path:?}");
+    }
+    let root = tree.node("/").expect("there is always a root");
+    for path in ["", "/", "/zookeeper", "//zookeeper", "/zookeeper/", "zookeeper", "/none"] {
+        let found = tree.node_below(root, path).map(Znode::name);
+        assert_eq!(found, tree.node(path).map(Znode::name), "{path:?}");
     }
 }
 

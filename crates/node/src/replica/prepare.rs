@@ -137,7 +137,7 @@ impl Judge<'_> {
             path
         };
         path::validate(&path).map_err(|_| ErrorCode::BAD_ARGUMENTS)?;
-        if self.head.node(&path).is_some() {
+        if self.head.node_below(parent, &path).is_some() {
             return Err(ErrorCode::NODE_EXISTS);
         }
         if parent.is_ephemeral() {
@@ -155,7 +155,7 @@ impl Judge<'_> {
         }
         let parent = self.head.node(parent_path).ok_or(ErrorCode::NO_NODE)?;
         self.allowed(parent, Perms::DELETE)?;
-        let znode = self.head.node(&path).ok_or(ErrorCode::NO_NODE)?;
+        let znode = self.head.node_below(parent, &path).ok_or(ErrorCode::NO_NODE)?;
         next_version(znode.stat().version, version)?;
         if znode.child_count() > 0 {
             return Err(ErrorCode::NOT_EMPTY);
