@@ -164,9 +164,15 @@ impl Builder {
     }
 
     /// The children of the znode at the present path.
-    fn dir_of(&mut self, mut children: Vec<Entry>) -> Dir<Znode> {
-        // Stable: of equals the last one is the one that came last.
-        children.sort_by_key(|(hash, _)| *hash);
+    fn dir_of(&mut self, children: Vec<Entry>) -> Dir<Znode> {
+        // Of equals the last one is the one that came last. Sorting numbers and moving each child
+        // once takes half the time of sorting children.
+        let number = |(i, (hash, _)): (usize, &Entry)| u64::from(*hash) << 32 | i as u64;
+        let mut order: Vec<u64> = children.iter().enumerate().map(number).collect();
+        order.sort_unstable();
+        let mut unordered: Vec<Option<Entry>> = children.into_iter().map(Some).collect();
+        let mut next = |number: u64| unordered.get_mut((number & INDEX_BITS) as usize)?.take();
+        let mut children: Vec<Entry> = order.into_iter().filter_map(&mut next).collect();
         if children.windows(2).any(|pair| matches!(pair, [(a, _), (b, _)] if a == b)) {
             children = self.last_of_each(children);
         }
@@ -212,3 +218,6 @@ impl Builder {
         id
     }
 }
+
+/// Which part of a number that is sorted is the index.
+const INDEX_BITS: u64 = (1 << 32) - 1;
