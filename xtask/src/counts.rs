@@ -4,6 +4,8 @@
 //! which counts instructions and nothing else here. No machine and no neighbour changes them, but
 //! they are no measure of speed: what misses the cache, or waits, costs nothing.
 
+mod functions;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
@@ -16,16 +18,18 @@ use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 
 pub(crate) const USAGE: &str = "\
-usage: cargo xtask counts [--write] [KERNEL ...]
-  --write   renews the figures in docs/instructions.txt instead of comparing with them";
+usage: cargo xtask counts [--write | --functions] [KERNEL ...]
+  --write       renews the figures in docs/instructions.txt instead of comparing with them
+  --functions   shows which functions take the instructions";
 
 /// Counts, prints a table, and fails when a figure is not what was checked in.
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     let (options, wanted): (Vec<_>, Vec<_>) =
         arguments.iter().map(String::as_str).partition(|word| word.starts_with('-'));
-    let writes = match options.as_slice() {
-        [] => false,
-        ["--write"] => true,
+    let (writes, by_function) = match options.as_slice() {
+        [] => (false, false),
+        ["--write"] => (true, false),
+        ["--functions"] => (false, true),
         _ => bail!("{USAGE}"),
     };
     ensure!(std::env::consts::ARCH == "x86_64", "the checked-in figures are those of x86_64");
@@ -39,6 +43,9 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     }
     let is_wanted = |kernel: &Kernel| wanted.is_empty() || wanted.contains(&&*kernel.name);
     let kernels: Vec<Kernel> = kernels.into_iter().filter(is_wanted).collect();
+    if by_function {
+        return kernels.iter().try_for_each(|kernel| show_functions(&program, kernel));
+    }
     let counts = count_all(&program, &kernels)?;
     let path = root.join(FIGURES);
     let mut known = match fs::read_to_string(&path) {
@@ -131,18 +138,31 @@ fn count_all(program: &Path, kernels: &[Kernel]) -> anyhow::Result<Vec<f64>> {
 }
 
 fn count(program: &Path, kernel: &Kernel) -> anyhow::Result<f64> {
-    let once = instructions(program, &kernel.name, 1)?;
-    let twice = instructions(program, &kernel.name, 2)?;
+    let nowhere = Path::new("/dev/null");
+    let once = instructions(program, &kernel.name, 1, nowhere)?;
+    let twice = instructions(program, &kernel.name, 2, nowhere)?;
     let round = twice.checked_sub(once).context("two rounds took less than one")?;
     #[allow(clippy::cast_precision_loss)] // A few hundred million.
     let round = round as f64;
     Ok(round / f64::from(kernel.operations))
 }
 
-/// Instructions of the whole program.
-fn instructions(program: &Path, kernel: &str, rounds: u32) -> anyhow::Result<u64> {
+fn show_functions(program: &Path, kernel: &Kernel) -> anyhow::Result<()> {
+    let files = [1, 2].map(|rounds| {
+        let file = program.with_file_name(format!("{}-{rounds}.cachegrind", kernel.name));
+        instructions(program, &kernel.name, rounds, &file)?;
+        fs::read_to_string(&file).with_context(|| file.display().to_string())
+    });
+    let [once, twice] = files;
+    show(&format!("{}\n{}", kernel.name, functions::table(&once?, &twice?, kernel.operations)?));
+    Ok(())
+}
+
+/// Instructions of the whole program; by functions and lines they go into a file.
+fn instructions(program: &Path, kernel: &str, rounds: u32, file: &Path) -> anyhow::Result<u64> {
     let output = Command::new("valgrind")
-        .args(["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"])
+        .args(["--tool=cachegrind", "--cache-sim=no"])
+        .arg(format!("--cachegrind-out-file={}", file.display()))
         .arg(program)
         .args([kernel, &rounds.to_string()])
         .env("GLIBC_TUNABLES", NO_STRING_INSTRUCTIONS)
