@@ -19,19 +19,22 @@ mod service;
 mod watch_requests;
 mod watches;
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::string::ToString as _;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use ostler_tree::Tree;
+use ostler_wire::acl::Id;
 use ostler_wire::connect::ConnectRequest;
 use ostler_wire::error::ErrorCode;
 use ostler_wire::frame;
-use ostler_wire::ids::{SessionId, Zxid};
+use ostler_wire::ids::{SessionId, Xid, Zxid};
 use ostler_wire::jute::{DecodeError, Put as _, Reader};
 use ostler_wire::op::OpCode;
 use ostler_wire::reply::ReplyHeader;
@@ -40,7 +43,7 @@ use ostler_wire::request::{MultiHeader, Request as ClientRequest, RequestHeader}
 use crate::auth;
 use crate::clock::{Clock, Span, Time};
 use crate::limits::{OUTSTANDING_MAX_BYTES, Settings, TOUCH_FLUSH};
-use crate::messages::{Commit, ConnId, ConnRef, Request, Service, ShardId, ToReplica};
+use crate::messages::{Commit, ConnId, ConnRef, Ids, Request, Service, ShardId, ToReplica};
 use crate::status::{ShardCounters, ShardMetrics};
 pub use admission::LargeRequests;
 use admission::Verdict;
@@ -99,7 +102,9 @@ pub struct Shard {
     held_view: Option<Tree>,
     /// Invariant: the view of the last commit that was handed in.
     view: Tree,
-    conns: Vec<Option<Conn>>,
+    /// Boxed: a connection is taken out while it is worked on, and a table that grows moves
+    /// pointers only.
+    conns: Vec<Option<Box<Conn>>>,
     /// How many of the slots in `conns` are taken.
     open_count: usize,
     by_session: HashMap<SessionId, ConnId, FixedState>,
@@ -117,8 +122,14 @@ pub struct Shard {
     metrics: ShardMetrics,
     /// Connections whose answer came with the commit in hand and whose reads may be next.
     answered: Vec<ConnId>,
-    /// Emptied buffers for the next connection that has something to say.
+    /// Emptied buffers for the next connections that have something to say.
     spare_buffers: Vec<Vec<u8>>,
+    /// Invariant: the capacity of all of them, at most `SPARE_MAX_BYTES`.
+    spare_bytes: usize,
+    /// The event in hand, encoded once for all who are told.
+    event: Vec<u8>,
+    /// What the last client that came is known by. Most come from few machines.
+    last_comer: Option<(IpAddr, Ids)>,
     /// Large frames in progress here and in other shards.
     large_requests: LargeRequests,
     /// Answers too long for most clients that nobody was told of yet.
@@ -152,6 +163,9 @@ impl Shard {
             metrics: ShardMetrics::default(),
             answered: Vec::new(),
             spare_buffers: Vec::new(),
+            spare_bytes: 0,
+            event: Vec::new(),
+            last_comer: None,
         }
     }
 
@@ -181,6 +195,7 @@ impl Shard {
             ShardInput::Commit(commit) => self.commit(at, commit, out),
             ShardInput::Text(id, text) => {
                 if let Some(mut conn) = self.take(id) {
+                    self.borrow_buffer(&mut conn);
                     conn.output.extend_from_slice(text);
                     self.counters.packets_sent += 1;
                     self.put_back(conn, out);
@@ -215,27 +230,20 @@ impl Shard {
 
     /// Notes that so many bytes of [`Shard::unsent`] went out.
     pub fn sent(&mut self, at: Clock, id: ConnId, count: usize, out: &mut Vec<ShardEffect>) {
-        let Some(conn) = self.conn_mut(id) else { return };
+        let Some(mut conn) = self.take(id) else { return };
         conn.unsent_start += count;
         assert!(conn.unsent_start <= conn.output.len(), "more was sent than there was");
         if conn.unsent_start == conn.output.len() {
             conn.unsent_start = 0;
             conn.output_announced = false;
-            let mut buffer = core::mem::take(&mut conn.output);
-            if buffer.capacity() <= BUFFER_KEPT_MAX_BYTES
-                && self.spare_buffers.len() < BUFFERS_KEPT_MAX
-            {
-                buffer.clear();
-                self.spare_buffers.push(buffer);
-            }
-        }
-        if let Some(mut conn) = self.take(id) {
-            if conn.output.is_empty() && !conn.late.is_empty() {
+            self.return_buffer(core::mem::take(&mut conn.output));
+            if !conn.late.is_empty() {
                 self.encode_late(&mut conn);
             }
-            self.put_back(conn, out);
         }
-        if self.conn(id).is_some_and(|conn| conn.paused) {
+        let is_paused = conn.paused;
+        self.put_back(conn, out);
+        if is_paused {
             self.go_on(at, id, out);
         }
     }
@@ -263,8 +271,23 @@ impl Shard {
             self.conns.resize_with(slot + 1, || None);
         }
         assert!(self.conns[slot].is_none(), "a slot is used again only after it was closed");
-        self.conns[slot] = Some(Conn::new(at, id, remote));
+        // The scheme knows no mapped addresses: a v4 client is a v4 client on any socket.
+        let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+        let ids = self.ids_at_first(remote.ip());
+        self.conns[slot] = Some(Box::new(Conn::new(at, id, remote, ids)));
         self.open_count += 1;
+    }
+
+    /// What a client is known by before it says anything.
+    fn ids_at_first(&mut self, address: IpAddr) -> Ids {
+        if let Some((known, ids)) = &self.last_comer
+            && *known == address
+        {
+            return Ids::clone(ids);
+        }
+        let ids = Ids::from([Id::new("ip", &address.to_string())]);
+        self.last_comer = Some((address, Ids::clone(&ids)));
+        ids
     }
 
     fn closed(&mut self, id: ConnId, out: &mut Vec<ShardEffect>) {
@@ -429,8 +452,12 @@ impl Shard {
                 self.metrics.stale_requests_dropped += 1;
                 return close(conn, out);
             }
-            Verdict::Throttle if at_once => return self.refuse(at, conn, body, at.now),
-            Verdict::Take if at_once => return self.read(at, conn, body, at.now, out),
+            Verdict::Throttle if at_once => {
+                return self.refuse(at, conn, (header, op), at.now);
+            }
+            Verdict::Take if at_once => {
+                return self.read(at, conn, (header, op), body, at.now, out);
+            }
             Verdict::Throttle | Verdict::Take => {}
         }
         let Ok(large) = self.large_requests.admit(body.len()) else {
@@ -551,24 +578,30 @@ impl Shard {
 
     /// Answers a request whose turn has come.
     fn serve(&mut self, at: Clock, conn: &mut Conn, waiting: &Waiting, out: &mut Vec<ShardEffect>) {
+        let header = RequestHeader::read(&mut Reader::new(&waiting.frame));
+        let header = header.expect("it was read when the frame came");
+        let op = OpCode::from_number(header.op_number);
         if waiting.throttled {
-            self.refuse(at, conn, &waiting.frame, waiting.since);
+            self.refuse(at, conn, (header, op), waiting.since);
         } else {
-            self.read(at, conn, &waiting.frame, waiting.since, out);
+            self.read(at, conn, (header, op), &waiting.frame, waiting.since, out);
         }
     }
 
     /// Answers that a request was not carried out since it was held back for too long.
-    fn refuse(&mut self, at: Clock, conn: &mut Conn, body: &[u8], since: Time) {
-        let header = RequestHeader::read(&mut Reader::new(body));
-        let header = header.expect("it was read when the frame came");
+    fn refuse(
+        &mut self,
+        at: Clock,
+        conn: &mut Conn,
+        (header, op): (RequestHeader, Option<OpCode>),
+        since: Time,
+    ) {
         self.metrics.throttled_ops += 1;
         let before = conn.tail().len();
         let zxid = self.view.last_zxid();
         conn.reply(header.xid, zxid, ErrorCode::THROTTLED_OP);
-        let op = OpCode::from_number(header.op_number).map_or("NA", OpCode::short_name);
-        conn.answered(at, since, op, (header.xid, zxid));
-        self.count_answer(at, since, conn.tail().len() - before);
+        let bytes = conn.tail().len() - before;
+        self.answered(at, conn, (since, op), (header.xid, zxid), bytes);
     }
 
     /// Answers a frame that is no write: it is the oldest that has no answer.
@@ -576,49 +609,55 @@ impl Shard {
         &mut self,
         at: Clock,
         conn: &mut Conn,
-        body: &[u8],
+        (header, op): (RequestHeader, Option<OpCode>),
+        frame: &[u8],
         since: Time,
         out: &mut Vec<ShardEffect>,
     ) {
         self.borrow_buffer(conn);
         let before = conn.tail().len();
-        let mut from = Reader::new(body);
-        let header = RequestHeader::read(&mut from).expect("it was read when the frame came");
-        let op = OpCode::from_number(header.op_number).filter(|op| is_served(*op));
-        let Some(op) = op else {
+        let Some(op) = op.filter(|op| is_served(*op)) else {
             conn.reply(header.xid, Zxid::NONE, ErrorCode::UNIMPLEMENTED);
             return close(conn, out);
         };
-        match ClientRequest::decode(op, from.rest()) {
-            Err(error) if op == OpCode::MultiRead && has_read_to_end(error, from.rest()) => {
+        let body = &frame[RequestHeader::SIZE_BYTES..];
+        let zxid = self.view.last_zxid();
+        match ClientRequest::decode(op, body) {
+            Err(error) if op == OpCode::MultiRead && has_read_to_end(error, body) => {
                 // The one error with a body: a list of no parts.
-                let header = ReplyHeader {
-                    xid: header.xid,
-                    zxid: self.view.last_zxid(),
-                    err: ErrorCode::MARSHALLING_ERROR,
-                };
+                let err = ErrorCode::MARSHALLING_ERROR;
+                let header = ReplyHeader { xid: header.xid, zxid, err };
                 conn.reply_with(header, |out| MultiHeader::END.write(out));
             }
-            Err(_) => conn.reply(header.xid, self.view.last_zxid(), ErrorCode::MARSHALLING_ERROR),
+            Err(_) => conn.reply(header.xid, zxid, ErrorCode::MARSHALLING_ERROR),
             Ok(request) => {
                 Reading { view: &self.view, auth: &self.settings.auth, watches: &mut self.watches }
                     .answer(conn, header.xid, &request)
             }
         }
-        let zxid = self.view.last_zxid();
-        conn.answered(at, since, op.short_name(), (header.xid, zxid));
         let bytes = conn.tail().len() - before;
-        self.count_answer(at, since, bytes);
+        self.answered(at, conn, (since, Some(op)), (header.xid, zxid), bytes);
         self.note_length(conn, bytes - frame::PREFIX_BYTES, || {
-            path_of(&ClientRequest::decode(op, from.rest()).ok()?)
+            path_of(&ClientRequest::decode(op, body).ok()?)
         });
     }
 
-    fn count_answer(&mut self, at: Clock, since: Time, bytes: usize) {
+    /// Notes an answer whose frame has so many bytes, to a request read at `since`.
+    fn answered(
+        &mut self,
+        at: Clock,
+        conn: &mut Conn,
+        (since, op): (Time, Option<OpCode>),
+        of: (Xid, Zxid),
+        frame_bytes: usize,
+    ) {
+        let latency_ms = at.now.millis_since(since);
+        conn.stats.answered(at.now, latency_ms, op, of);
+        let bytes = frame_bytes - frame::PREFIX_BYTES;
         self.counters.packets_sent += 1;
-        self.counters.latency.add(at.now.millis_since(since));
-        self.counters.responses.add(bytes - frame::PREFIX_BYTES);
-        self.metrics.response_bytes += (bytes - frame::PREFIX_BYTES) as u64;
+        self.counters.latency.add(latency_ms);
+        self.counters.responses.add(bytes);
+        self.metrics.response_bytes += bytes as u64;
     }
 
     /// Notes a request, which may have waited since its bytes came.
@@ -725,19 +764,19 @@ impl Shard {
     }
 
     fn conn(&self, id: ConnId) -> Option<&Conn> {
-        self.conns.get(id.slot as usize)?.as_ref().filter(|conn| conn.id == id)
+        self.conns.get(id.slot as usize)?.as_deref().filter(|conn| conn.id == id)
     }
 
     fn conn_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
-        self.conns.get_mut(id.slot as usize)?.as_mut().filter(|conn| conn.id == id)
+        self.conns.get_mut(id.slot as usize)?.as_deref_mut().filter(|conn| conn.id == id)
     }
 
     /// Takes a connection out while it is worked on; [`Shard::put_back`] follows.
-    fn take(&mut self, id: ConnId) -> Option<Conn> {
+    fn take(&mut self, id: ConnId) -> Option<Box<Conn>> {
         self.conns.get_mut(id.slot as usize)?.take_if(|conn| conn.id == id)
     }
 
-    fn put_back(&mut self, mut conn: Conn, out: &mut Vec<ShardEffect>) {
+    fn put_back(&mut self, mut conn: Box<Conn>, out: &mut Vec<ShardEffect>) {
         announce_output(&mut conn, out);
         let slot = conn.id.slot as usize;
         self.conns[slot] = Some(conn);
@@ -745,10 +784,26 @@ impl Shard {
 
     /// Gives a connection without a buffer one that another has emptied.
     fn borrow_buffer(&mut self, conn: &mut Conn) {
-        if conn.output.capacity() == 0
-            && let Some(buffer) = self.spare_buffers.pop()
-        {
-            conn.output = buffer;
+        if conn.output.capacity() == 0 {
+            conn.output = match self.spare_buffers.pop() {
+                Some(buffer) => {
+                    self.spare_bytes -= buffer.capacity();
+                    buffer
+                }
+                // Most answers fit in, so that it does not grow by and by.
+                None => Vec::with_capacity(BUFFER_MIN_BYTES),
+            };
+        }
+    }
+
+    /// Keeps an emptied buffer for [`Shard::borrow_buffer`], unless it is long or there are enough.
+    fn return_buffer(&mut self, mut buffer: Vec<u8>) {
+        let bytes = buffer.capacity();
+        let is_kept = (1..=BUFFER_KEPT_MAX_BYTES).contains(&bytes);
+        if is_kept && self.spare_bytes + bytes <= SPARE_MAX_BYTES {
+            buffer.clear();
+            self.spare_bytes += bytes;
+            self.spare_buffers.push(buffer);
         }
     }
 }
@@ -832,5 +887,8 @@ fn is_served(op: OpCode) -> bool {
 /// Buffers above this size are freed when they are empty.
 const BUFFER_KEPT_MAX_BYTES: usize = 256 << 10;
 
-/// So many empty buffers are kept.
-const BUFFERS_KEPT_MAX: usize = 64;
+/// What empty buffers may take together: enough for some thousands of small answers a turn.
+const SPARE_MAX_BYTES: usize = 4 << 20;
+
+/// What a new buffer has room for.
+const BUFFER_MIN_BYTES: usize = 512;

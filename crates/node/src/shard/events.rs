@@ -1,9 +1,10 @@
 //! A step of the world: what a shard does with a commit.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use ostler_tree::{Change, ChangeKind};
-use ostler_wire::acl::{Acl, Perms};
+use ostler_wire::acl::{Acl, Id, Perms};
 use ostler_wire::connect::ConnectResponse;
 use ostler_wire::error::ErrorCode;
 use ostler_wire::ids::Zxid;
@@ -14,7 +15,7 @@ use ostler_wire::{frame, op::OpCode};
 
 use super::conn::{Pending, State};
 use super::watches::{Slots, Table};
-use super::{Shard, ShardEffect, announce_output, close};
+use super::{Shard, ShardEffect, close};
 use crate::auth;
 use crate::clock::Clock;
 use crate::limits::UNSENT_EVENTS_MAX_BYTES;
@@ -101,7 +102,8 @@ impl Shard {
         self.pass(zxid, event, &change.parent_acl, &[], out);
     }
 
-    /// One pass over a table: everybody at `path` but those in `told`, if the list lets them read.
+    /// One pass over a table: everybody at `path` but those in `told`, which ascends, if the list
+    /// lets them read. Returns all of them, ascending.
     fn pass(
         &mut self,
         zxid: Zxid,
@@ -111,26 +113,35 @@ impl Shard {
         out: &mut Vec<ShardEffect>,
     ) -> Slots {
         let watchers = self.watches.fire(table, path);
-        for slot in &watchers {
-            let conn = self.conns[*slot as usize].as_mut();
-            let conn = conn.expect("a connection takes its watches with it");
-            let may_read = auth::allows(&self.settings.auth, acl, Perms::READ, &conn.ids);
-            if conn.state != State::Open || told.contains(slot) || !may_read {
-                continue;
-            }
-            let before = conn.tail().len();
-            frame::put(conn.tail(), |out| {
-                WatcherEvent::write_notification(zxid, event_type, path, out);
-            });
-            let bytes = conn.tail().len() - before - frame::PREFIX_BYTES;
-            self.metrics.watch_bytes += bytes as u64;
-            conn.stats.sent += 1;
-            self.counters.packets_sent += 1;
-            announce_output(conn, out);
-            if conn.unsent_bytes() > UNSENT_EVENTS_MAX_BYTES {
-                close(conn, out);
-            }
+        if watchers.is_empty() {
+            return watchers;
         }
+        // The bytes are the same for all.
+        let mut event = core::mem::take(&mut self.event);
+        event.clear();
+        frame::put(&mut event, |out| {
+            WatcherEvent::write_notification(zxid, event_type, path, out);
+        });
+        let settings = Arc::clone(&self.settings);
+        let allows = |ids: &[Id]| auth::allows(&settings.auth, acl, Perms::READ, ids);
+        let anyone_may_read = allows(&[]);
+        for slot in &watchers {
+            let conn = self.conns[*slot as usize].take();
+            let mut conn = conn.expect("a connection takes its watches with it");
+            let is_told = told.binary_search(slot).is_ok();
+            if conn.state == State::Open && !is_told && (anyone_may_read || allows(&conn.ids)) {
+                self.borrow_buffer(&mut conn);
+                conn.tail().extend_from_slice(&event);
+                conn.stats.sent += 1;
+                self.counters.packets_sent += 1;
+                self.metrics.watch_bytes += (event.len() - frame::PREFIX_BYTES) as u64;
+                if conn.unsent_bytes() > UNSENT_EVENTS_MAX_BYTES {
+                    close(&mut conn, out);
+                }
+            }
+            self.put_back(conn, out);
+        }
+        self.event = event;
         watchers
     }
 
@@ -140,7 +151,7 @@ impl Shard {
             Notice::Dropped { to, body_bytes } if to.shard == self.id => {
                 self.done(*body_bytes);
                 if let Some(conn) = self.conn_mut(to.conn) {
-                    conn.pending.pop_front();
+                    conn.next_ordered();
                 }
             }
             Notice::Attached { to, session, timeout_ms, password } if to.shard == self.id => {
@@ -208,15 +219,19 @@ impl Shard {
         response: impl FnOnce(Option<bool>) -> ConnectResponse,
         out: &mut Vec<ShardEffect>,
     ) -> bool {
-        let zxid = self.view.last_zxid();
-        let Some(conn) = self.conn_mut(to.conn) else { return false };
-        let State::Connecting { read_only } = conn.state else { return false };
-        let since = conn.last_active;
+        let Some(mut conn) = self.take(to.conn) else { return false };
+        let State::Connecting { read_only } = conn.state else {
+            self.put_back(conn, out);
+            return false;
+        };
+        self.borrow_buffer(&mut conn);
         frame::put(&mut conn.output, |out| response(read_only).encode(out));
-        conn.answered(at, since, OpCode::CreateSession.short_name(), (XID_OF_CONNECT, zxid));
-        announce_output(conn, out);
+        let latency_ms = at.now.millis_since(conn.last_active);
+        let of = (XID_OF_CONNECT, self.view.last_zxid());
+        conn.stats.answered(at.now, latency_ms, Some(OpCode::CreateSession), of);
+        self.put_back(conn, out);
         self.counters.packets_sent += 1;
-        self.counters.latency.add(at.now.millis_since(since));
+        self.counters.latency.add(latency_ms);
         true
     }
 
@@ -226,14 +241,14 @@ impl Shard {
         if has_moved(reply) {
             close(&mut conn, out);
         }
-        if let Some(Pending::Ordered { since, op, .. }) = conn.pending.pop_front() {
+        if let Some((since, op)) = conn.next_ordered() {
             self.borrow_buffer(&mut conn);
             let before = conn.tail().len();
             let header = ReplyHeader { xid: reply.xid, zxid: reply.zxid, err: reply.err };
             conn.reply_with(header, |out| write_body(&reply.body, out));
-            conn.answered(at, since, op.short_name(), (reply.xid, reply.zxid));
             let bytes = conn.tail().len() - before;
-            self.count_answer(at, since, bytes);
+            let of = (reply.xid, reply.zxid);
+            self.answered(at, &mut conn, (since, Some(op)), of, bytes);
             self.note_length(&conn, bytes - frame::PREFIX_BYTES, || None);
             if matches!(conn.pending.front(), Some(Pending::Waiting(_))) {
                 self.answered.push(conn.id);

@@ -14,6 +14,8 @@
 //! A view shares with all others what did not change, so a late answer holds little but the data
 //! that were replaced since, and those are bounded by the writes that were in progress.
 
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::mem;
 
@@ -32,16 +34,50 @@ use crate::limits::{
 };
 use crate::messages::Ids;
 
+/// The answers of a connection that were put off, oldest first. Hardly any connection has some.
+#[derive(Debug, Default)]
+// A box, since every connection has room for this: 8 bytes instead of 32.
+#[allow(clippy::box_collection)]
+pub(super) struct LateAnswers(Option<Box<VecDeque<Late>>>);
+
+impl LateAnswers {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.as_ref().is_none_or(|late| late.is_empty())
+    }
+
+    /// Where new output goes while there are some.
+    pub(super) fn tail(&mut self) -> Option<&mut Vec<u8>> {
+        Some(&mut self.0.as_mut()?.back_mut()?.behind)
+    }
+
+    /// The length of what is encoded behind them.
+    pub(super) fn encoded_bytes(&self) -> usize {
+        self.0.iter().flat_map(|late| late.iter()).map(|late| late.behind.len()).sum()
+    }
+
+    fn push(&mut self, late: Late) {
+        self.0.get_or_insert_default().push_back(late);
+    }
+
+    fn pop(&mut self) -> Option<Late> {
+        let late = self.0.as_mut()?.pop_front();
+        if late.is_none() {
+            self.0 = None;
+        }
+        late
+    }
+}
+
 /// An answer that is encoded later, and what was queued behind it.
 #[derive(Debug)]
-pub(super) struct Late {
+struct Late {
     /// Header and body of the request.
     frame: Vec<u8>,
     /// What it sees.
     view: Tree,
     /// Who asked.
     ids: Ids,
-    pub(super) behind: Vec<u8>,
+    behind: Vec<u8>,
 }
 
 impl Shard {
@@ -69,13 +105,13 @@ impl Shard {
         tail.truncate(before);
         tail.shrink_to(2 * before);
         let (view, ids) = (self.view.clone(), Ids::clone(&conn.ids));
-        conn.late.push_back(Late { frame: waiting.frame, view, ids, behind: Vec::new() });
+        conn.late.push(Late { frame: waiting.frame, view, ids, behind: Vec::new() });
     }
 
     /// Encodes late answers of a connection whose output has left.
     pub(super) fn encode_late(&self, conn: &mut Conn) {
         while conn.output.len() < ENCODED_AT_ONCE_BYTES
-            && let Some(Late { frame, view, ids, behind }) = conn.late.pop_front()
+            && let Some(Late { frame, view, ids, behind }) = conn.late.pop()
         {
             let mut from = Reader::new(&frame);
             let header = RequestHeader::read(&mut from).expect("it was read before");

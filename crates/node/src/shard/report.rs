@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use ostler_wire::op::OpCode;
+
 use super::conn::{Conn, State};
 use super::watches::{Slot, Table};
 use super::{Shard, idle_limit_ms};
@@ -46,7 +48,7 @@ impl Shard {
             writing: conn.output.len() > conn.unsent_start,
             session: has_session.then(|| SessionReport {
                 session: conn.session,
-                last_op: stats.last_op,
+                last_op: stats.last_op.map_or("NA", OpCode::short_name),
                 established: stats.established,
                 timeout_ms: conn.timeout_ms,
                 last_cxid: stats.last_cxid,

@@ -348,6 +348,24 @@ mod tests {
     }
 
     #[test]
+    fn watchers_of_a_path_ascend_and_each_is_reached_once() {
+        let mut watches = Watches::new(1);
+        let mut own = [const { Vec::new() }; 9];
+        for slot in [5, 3, 8, 1, 7] {
+            watches.add(DATA, "/a/b", slot, &mut own[slot as usize]);
+        }
+        for slot in [6, 8, 2] {
+            let recursive = (Table::Data, Mode::RECURSIVE);
+            watches.add(recursive, "/a", slot, &mut own[slot as usize]);
+            watches.add(recursive, "/", slot, &mut own[slot as usize]);
+        }
+        assert!(watches.remove(Table::Data, Mode::STANDARD, "/a/b", 3));
+        assert!(!watches.contains(Table::Data, Mode::ANY, "/a/b", 3));
+        assert_eq!(watches.fire(Table::Data, "/a/b").as_slice(), [1, 2, 5, 6, 7, 8]);
+        assert_eq!(watches.fire(Table::Data, "/a/b").as_slice(), [2, 6, 8]);
+    }
+
+    #[test]
     fn modes_on_one_path_come_and_go_one_by_one() {
         let mut watches = Watches::new(1);
         let mut own = Vec::new();
