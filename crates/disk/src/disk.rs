@@ -63,6 +63,12 @@ pub trait Disk: Send + Sync {
 
     /// Makes the names in a directory survive a crash.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Whether large files are read by a thread of their own. A simulated disk says no, so that
+    /// one seed reproduces everything.
+    fn reads_beside(&self) -> bool {
+        false
+    }
 }
 
 /// One open file, read and written at given offsets.
@@ -72,6 +78,12 @@ pub trait DiskFile: Send {
 
     /// Reads what is at `offset`, possibly less than asked for; 0 only at the end.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Where something other than zero may come next: at `offset` or behind it; `None` if nothing
+    /// but zeros is left.
+    fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
+        Ok(Some(offset))
+    }
 
     /// Writes all of `bytes` at `offset`, making the file longer if need be.
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()>;
@@ -155,5 +167,9 @@ impl<D: Disk> Disk for Arc<D> {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         (**self).sync_dir(dir)
+    }
+
+    fn reads_beside(&self) -> bool {
+        (**self).reads_beside()
     }
 }

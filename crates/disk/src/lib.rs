@@ -5,8 +5,9 @@
 //! length and name are durable; a snapshot has its name only when it is whole; damage is refused
 //! with file, offset and advice instead of being skipped.
 //!
-//! This crate decides nothing about *when* to log, to take a snapshot or to purge, and it starts
-//! no thread. It checks no transaction: what the log says is applied.
+//! This crate decides nothing about *when* to log, to take a snapshot or to purge, and starts no
+//! thread but the one that reads while a recovery works on what was read. It checks no transaction:
+//! what the log says is applied.
 //!
 //! Invariants:
 //! - Once [`log::Log::commit`] has returned `Ok`, every recovery finds the batch, whatever crashes,
@@ -17,12 +18,13 @@
 //!
 //! Reading order: [`disk`] (the trait and the crash contract), [`real_disk`], [`memory_disk`];
 //! [`names`]; [`log_format`] with `bit_flip`, [`log_frames`], [`log_reader`], [`log`];
-//! [`compress`], [`snapshot`], [`snapshot_reader`], [`stream`]; `replay`, [`recover`], [`purge`];
+//! [`compress`], [`snapshot`], [`snapshot_reader`], [`stream`]; `beside`, `replay`, [`recover`], [`purge`];
 //! `install`, [`truncate`], [`epochs`]; [`storage`], which puts it all together, and [`snapshots`];
 //! [`dir_lock`].
 
 #![warn(missing_docs, clippy::indexing_slicing)]
 
+mod beside;
 mod bit_flip;
 pub mod compress;
 pub mod dir_lock;

@@ -135,6 +135,9 @@ fn end_of_data<F: DiskFile>(file: &F, from: u64, len: u64) -> io::Result<Option<
     let mut at = from;
     let mut end = None;
     while at < len {
+        // Most of what was set aside for a log was never written.
+        let Some(data) = file.next_data(at)?.filter(|data| *data < len) else { break };
+        at = at.max(data);
         let filled = read_full(file, &mut chunk, at)?;
         let Some(bytes) = chunk.get(..filled).filter(|bytes| !bytes.is_empty()) else { break };
         if !is_zero(bytes) {

@@ -34,6 +34,7 @@ use image::Image;
 #[derive(Clone, Debug, Default)]
 pub struct MemoryDisk {
     state: Arc<Mutex<State>>,
+    reads_beside: bool,
 }
 
 /// An open file of a [`MemoryDisk`].
@@ -87,6 +88,12 @@ impl MemoryDisk {
         self.lock().operations
     }
 
+    /// The same disk, but one whose readers may use a thread of their own: not for simulators.
+    #[must_use]
+    pub fn with_readers_beside(&self) -> Self {
+        Self { state: Arc::clone(&self.state), reads_beside: true }
+    }
+
     /// Sets what goes wrong from now on.
     pub fn set_faults(&self, faults: Faults) {
         self.lock().faults = faults;
@@ -120,7 +127,7 @@ impl MemoryDisk {
         state.durable_names = names;
         state.faults = Faults::default();
         state.operations = 0;
-        Self { state: Arc::new(Mutex::new(state)) }
+        Self { state: Arc::new(Mutex::new(state)), reads_beside: false }
     }
 
     /// What a file holds, as a reader would see it.
@@ -239,6 +246,10 @@ impl Disk for MemoryDisk {
             safe.iter().for_each(|change| change.apply(&mut state.durable_names));
         }
         outcome.into_result(&state)
+    }
+
+    fn reads_beside(&self) -> bool {
+        self.reads_beside
     }
 }
 

@@ -67,6 +67,10 @@ impl Disk for RealDisk {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         File::open(dir)?.sync_all()
     }
+
+    fn reads_beside(&self) -> bool {
+        true
+    }
 }
 
 impl DiskFile for RealFile {
@@ -76,6 +80,18 @@ impl DiskFile for RealFile {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         self.0.read_at(buffer, offset)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
+        use rustix::fs::{SeekFrom, seek};
+        // The position of the file is of no meaning: it is read and written at offsets.
+        match seek(&self.0, SeekFrom::Data(offset)) {
+            Ok(data) => Ok(Some(data)),
+            Err(rustix::io::Errno::NXIO) => Ok(None),
+            // A file system that cannot tell.
+            Err(_) => Ok(Some(offset)),
+        }
     }
 
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {

@@ -11,11 +11,12 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ostler_tree::Tree;
+use ostler_tree::{Change, Tree};
 use ostler_wire::ids::Zxid;
 use ostler_wire::txn::{TxnDigest, TxnRecord};
 
-use crate::disk::Disk;
+use crate::beside::{PIECE_BYTES, read_beside};
+use crate::disk::{Disk, DiskFile};
 use crate::log_format::{HEADER_BYTES, Tail};
 use crate::log_reader::{LogError, LogReader, Record, Step};
 use crate::names::{self, NamedFile};
@@ -37,6 +38,33 @@ pub(crate) struct Replay {
     pub(crate) landmarks: Vec<Zxid>,
     /// A torn write that only the record right behind it can excuse.
     excused_by_successor: Option<TornTail>,
+    /// Whether the file that is being read has held any.
+    file_has_records: bool,
+    /// Empty between calls.
+    changes: Vec<Change>,
+}
+
+/// Some records of one file, and what comes behind them if nothing more does.
+struct Piece {
+    path: Arc<Path>,
+    /// The bodies of the records, one behind the other.
+    bytes: Vec<u8>,
+    records: Vec<PieceRecord>,
+    end: Option<FileEnd>,
+}
+
+/// A record of a piece; its body begins where that of the one before it ends.
+struct PieceRecord {
+    offset: u64,
+    zxid: Zxid,
+    end: usize,
+}
+
+/// How reading a file ended.
+struct FileEnd {
+    offset: u64,
+    tail: Tail,
+    len_bytes: u64,
 }
 
 /// The newest records that were replayed, oldest first.
@@ -85,6 +113,8 @@ impl Replay {
             tail: RecordTail::default(),
             landmarks: Vec::new(),
             excused_by_successor: None,
+            file_has_records: false,
+            changes: Vec::new(),
         }
     }
 
@@ -97,53 +127,69 @@ impl Replay {
     ) -> Result<LogState, RecoverError> {
         let files = names::logs(disk, log_dir)
             .map_err(|source| RecoverError::Directory { dir: log_dir.to_owned(), source })?;
+        let files = needed(files, self.last).map(|file| file.path);
         let mut state = LogState::default();
-        for NamedFile { path, .. } in needed(files, self.last) {
-            let mut reader = LogReader::open(disk, &path, max_record_bytes)?;
-            let has_records = self.read_file(&mut reader, &mut state)?;
-            if has_records && let Some(hollow) = state.hollow.first() {
-                return Err(RecoverError::from(LogError::Damaged {
-                    path: hollow.path.clone(),
-                    offset: 0,
-                    reason: "a later log follows a file without content".to_owned(),
-                }));
-            }
-            state.read.push(path);
-        }
+        let mut refusal = None;
+        let read =
+            |put: &mut dyn FnMut(Piece) -> bool| read_files(disk, files, max_record_bytes, put);
+        let read = read_beside(disk.reads_beside(), read, &mut |piece| {
+            refusal = self.take(piece, &mut state).err();
+            refusal.is_none()
+        });
+        // It concerns what was read before.
+        refusal.map_or(Ok(()), Err)?;
+        read?;
         state.torn = self.excused_by_successor.take();
         state.read.retain(|path| state.hollow.iter().all(|hollow| hollow.path != *path));
         Ok(state)
     }
 
-    /// Replays one file; whether it held any record.
-    fn read_file<F: crate::disk::DiskFile>(
+    fn take(&mut self, piece: Piece, state: &mut LogState) -> Result<(), RecoverError> {
+        let Piece { path, bytes, records, end } = piece;
+        let mut start = 0;
+        for PieceRecord { offset, zxid, end } in records {
+            let body = bytes.get(start..end).unwrap_or_default();
+            self.apply(&path, &Record { offset, zxid, body })?;
+            (start, self.file_has_records) = (end, true);
+        }
+        match end {
+            Some(end) => self.end_file(&path, end, state),
+            None => Ok(()),
+        }
+    }
+
+    /// What follows the last record of a file.
+    fn end_file(
         &mut self,
-        reader: &mut LogReader<F>,
+        path: &Path,
+        end: FileEnd,
         state: &mut LogState,
-    ) -> Result<bool, RecoverError> {
-        let path = reader.path().to_owned();
-        let mut has_records = false;
-        loop {
-            match reader.next()? {
-                Step::Record(record) => {
-                    has_records = true;
-                    self.apply(&path, &record)?;
+    ) -> Result<(), RecoverError> {
+        let FileEnd { offset, tail, len_bytes } = end;
+        match tail {
+            tail if offset < HEADER_BYTES => {
+                let is_blank = tail == Tail::Clean || len_bytes < HEADER_BYTES;
+                state.hollow.push(Hollow { path: path.to_owned(), is_blank });
+            }
+            Tail::Clean => {}
+            Tail::Torn(reason) | Tail::Damaged(reason) => {
+                if let Some(earlier) = &self.excused_by_successor {
+                    return Err(earlier.clone().into_damage().into());
                 }
-                Step::End { offset, tail } if offset < HEADER_BYTES => {
-                    let is_blank = tail == Tail::Clean || reader.len_bytes() < HEADER_BYTES;
-                    state.hollow.push(Hollow { path, is_blank });
-                    return Ok(has_records);
-                }
-                Step::End { tail: Tail::Clean, .. } => return Ok(has_records),
-                Step::End { offset, tail: Tail::Torn(reason) | Tail::Damaged(reason) } => {
-                    if let Some(earlier) = &self.excused_by_successor {
-                        return Err(earlier.clone().into_damage().into());
-                    }
-                    self.excused_by_successor = Some(TornTail { path, offset, reason });
-                    return Ok(has_records);
-                }
+                let path = path.to_owned();
+                self.excused_by_successor = Some(TornTail { path, offset, reason });
             }
         }
+        let has_records = std::mem::take(&mut self.file_has_records);
+        if has_records && let Some(hollow) = state.hollow.first() {
+            return Err(RecoverError::from(LogError::Damaged {
+                path: hollow.path.clone(),
+                offset: 0,
+                reason: "a later log follows a file without content".to_owned(),
+            }));
+        }
+        state.read.push(path.to_owned());
+        Ok(())
     }
 
     fn apply(&mut self, path: &Path, record: &Record<'_>) -> Result<(), RecoverError> {
@@ -166,7 +212,9 @@ impl Replay {
             offset,
             reason: format!("the transaction cannot be read: {error}"),
         })?;
-        self.tree.apply(&record.header, &record.txn, &mut Vec::new());
+        self.tree.apply(&record.header, &record.txn, &mut self.changes);
+        // No watches are left on a tree that is being loaded.
+        self.changes.clear();
         self.tail.push(zxid, body);
         self.last = zxid;
         self.txns += 1;
@@ -206,6 +254,51 @@ impl Replay {
             let (noted, found) = (noted.tree_digest, self.tree.digest());
             tracing::warn!("digest mismatch at zxid {zxid}: {noted:#x} noted, {found:#x} found");
         }
+    }
+}
+
+/// Reads files one after the other and checks every record by itself.
+fn read_files<D: Disk>(
+    disk: &D,
+    files: impl Iterator<Item = PathBuf>,
+    max_record_bytes: usize,
+    put: &mut dyn FnMut(Piece) -> bool,
+) -> Result<(), LogError> {
+    for path in files {
+        let mut reader = LogReader::open(disk, &path, max_record_bytes)?;
+        let path: Arc<Path> = path.into();
+        let mut is_over = false;
+        while !is_over {
+            let (bytes, records, end) = (Vec::new(), Vec::new(), None);
+            let mut piece = Piece { path: Arc::clone(&path), bytes, records, end };
+            let read = piece.fill(&mut reader);
+            is_over = piece.end.is_some();
+            // What was read before an error comes before it.
+            if !put(piece) {
+                return Ok(());
+            }
+            read?;
+        }
+    }
+    Ok(())
+}
+
+impl Piece {
+    fn fill<F: DiskFile>(&mut self, reader: &mut LogReader<F>) -> Result<(), LogError> {
+        let len_bytes = reader.len_bytes();
+        while self.bytes.len() < PIECE_BYTES {
+            match reader.next()? {
+                Step::Record(Record { offset, zxid, body }) => {
+                    self.bytes.extend_from_slice(body);
+                    self.records.push(PieceRecord { offset, zxid, end: self.bytes.len() });
+                }
+                Step::End { offset, tail } => {
+                    self.end = Some(FileEnd { offset, tail, len_bytes });
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
     }
 }
 

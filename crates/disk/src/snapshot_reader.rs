@@ -20,6 +20,7 @@ use ostler_wire::stat::StatPersisted;
 use ostler_wire::txn::TxnDigest;
 use simd_adler32::Adler32;
 
+use crate::beside::{PIECE_BYTES, read_beside};
 use crate::compress::{self, Compression};
 use crate::disk::{Disk, DiskFile, read_full};
 use crate::names;
@@ -62,10 +63,35 @@ pub fn load_snapshot<D: Disk>(
     path: &Path,
     hash_key: u64,
 ) -> Result<LoadedSnapshot, SnapshotError> {
+    if let Some(loaded) = load_beside(disk, path, hash_key) {
+        return Ok(loaded);
+    }
     let mut builder = Builder::new(hash_key);
     let (zxid, ending) = read_file(disk, path, &mut builder)?;
     let Ending { digest, last_zxid } = ending;
     Ok(LoadedSnapshot { tree: builder.finish(zxid), digest, last_zxid })
+}
+
+/// The same with a second thread that reads, checks and takes apart. `None` if the disk does
+/// without, or if anything is wrong with the snapshot: what that is, one thread can tell better.
+fn load_beside<D: Disk>(disk: &D, path: &Path, hash_key: u64) -> Option<LoadedSnapshot> {
+    if !disk.reads_beside() {
+        return None;
+    }
+    let mut builder = Builder::new(hash_key);
+    let mut all_have_a_place = true;
+    let gather = |put: &mut dyn FnMut(Piece) -> bool| {
+        let mut gatherer = Gatherer { piece: Piece::default(), put };
+        let found = read_file(disk, path, &mut gatherer);
+        (gatherer.put)(gatherer.piece);
+        found
+    };
+    let found = read_beside(true, gather, &mut |piece: Piece| {
+        all_have_a_place = piece.give_to(&mut builder).is_ok();
+        all_have_a_place
+    });
+    let (zxid, Ending { digest, last_zxid }) = found.ok()?;
+    all_have_a_place.then(|| LoadedSnapshot { tree: builder.finish(zxid), digest, last_zxid })
 }
 
 /// Reads a snapshot to its end and checks its seals, without keeping anything.
@@ -145,6 +171,78 @@ impl SnapshotVisitor for Builder {
         stat: &StatPersisted,
     ) -> Result<(), MissingParent> {
         Self::node(self, path, data, acl_file_id, stat)
+    }
+}
+
+/// Some of a snapshot, in the order in which it stands in the file.
+#[derive(Default)]
+struct Piece {
+    sessions: Vec<(SessionId, i32)>,
+    acls: Vec<(i64, Vec<Acl>)>,
+    nodes: Vec<Node>,
+    /// The paths of all nodes, one behind the other, and their data.
+    paths: String,
+    data: Vec<u8>,
+}
+
+/// A node of a piece; its path and data begin where those of the one before it end.
+struct Node {
+    path_end: usize,
+    data_end: usize,
+    has_data: bool,
+    acl_file_id: i64,
+    stat: StatPersisted,
+}
+
+impl Piece {
+    fn give_to(self, sink: &mut impl SnapshotVisitor) -> Result<(), MissingParent> {
+        self.sessions.into_iter().for_each(|(session, timeout)| sink.session(session, timeout));
+        self.acls.into_iter().for_each(|(file_id, list)| sink.acl(file_id, list));
+        let (mut path_start, mut data_start) = (0, 0);
+        for node in self.nodes {
+            let path = self.paths.get(path_start..node.path_end).unwrap_or_default();
+            let data = self.data.get(data_start..node.data_end).unwrap_or_default();
+            (path_start, data_start) = (node.path_end, node.data_end);
+            sink.node(path, node.has_data.then_some(data), node.acl_file_id, &node.stat)?;
+        }
+        Ok(())
+    }
+}
+
+/// Gathers a snapshot in pieces.
+struct Gatherer<'p> {
+    piece: Piece,
+    put: &'p mut dyn FnMut(Piece) -> bool,
+}
+
+impl SnapshotVisitor for Gatherer<'_> {
+    fn session(&mut self, session: SessionId, timeout_ms: i32) {
+        self.piece.sessions.push((session, timeout_ms));
+    }
+
+    fn acl(&mut self, file_id: i64, list: Vec<Acl>) {
+        self.piece.acls.push((file_id, list));
+    }
+
+    fn node(
+        &mut self,
+        path: &str,
+        data: Option<&[u8]>,
+        acl_file_id: i64,
+        stat: &StatPersisted,
+    ) -> Result<(), MissingParent> {
+        let piece = &mut self.piece;
+        piece.paths.push_str(path);
+        piece.data.extend_from_slice(data.unwrap_or_default());
+        let (path_end, data_end) = (piece.paths.len(), piece.data.len());
+        let has_data = data.is_some();
+        piece.nodes.push(Node { path_end, data_end, has_data, acl_file_id, stat: *stat });
+        if path_end + data_end + piece.nodes.len() * size_of::<Node>() < PIECE_BYTES {
+            return Ok(());
+        }
+        // Whoever wants no more knows why; nobody is told this.
+        let is_wanted = (self.put)(std::mem::take(piece));
+        if is_wanted { Ok(()) } else { Err(MissingParent { path: path.to_owned() }) }
     }
 }
 

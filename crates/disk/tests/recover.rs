@@ -18,7 +18,7 @@ fn path(name: &str) -> PathBuf {
 }
 
 fn start(disk: &MemoryDisk) -> Result<Recovered, RecoverError> {
-    recover(disk, DIR.as_ref(), DIR.as_ref(), &options())
+    recover(&disk.with_readers_beside(), DIR.as_ref(), DIR.as_ref(), &options())
 }
 
 fn options() -> RecoverOptions {
@@ -31,6 +31,9 @@ fn refusal(disk: &MemoryDisk) -> String {
     let Err(error) = start(disk) else { panic!("it was accepted") };
     assert_eq!(files(disk), before);
     assert_eq!(disk.operations(), operations, "a refusal touches nothing");
+    let alone = recover(disk, DIR.as_ref(), DIR.as_ref(), &options()).map(|_| ());
+    let same = alone.map_err(|alone| alone.to_string());
+    assert_eq!(same, Err(error.to_string()), "by one thread as by two");
     error.to_string()
 }
 
