@@ -91,15 +91,14 @@ fn conclude(plan: &Plan, schedule: Schedule, mut tally: Tally, used: Used) -> Ou
     let ops = all.len();
     let mut latencies = vec![Latencies { title: "latency", prefix: "", of: all }];
     // Always the same ones for a workload, so that outcomes can be joined.
-    if matches!(plan.workload.shape, Shape::Mixed { read_ratio } if read_ratio > 0.0 && read_ratio < 1.0)
-        || plan.workload.shape == Shape::Mix
-    {
+    let shape = plan.workload.shape;
+    if shape.reads_and_writes() {
         let of = tally.latencies_of(Kind::is_read);
         latencies.push(Latencies { title: "reads", prefix: "read_", of });
         let of = tally.latencies_of(|kind| !kind.is_read());
         latencies.push(Latencies { title: "writes", prefix: "write_", of });
     }
-    if plan.workload.shape == Shape::Mix {
+    if shape == Shape::Mix {
         for kind in Kind::ALL {
             let of = tally.latencies_of(|other| other == kind);
             latencies.push(Latencies { title: kind.name(), prefix: kind.prefix(), of });

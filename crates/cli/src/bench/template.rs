@@ -57,10 +57,7 @@ impl Template {
         out.extend_from_slice(&self.frame);
         let frame = &mut out[start..];
         frame[frame::PREFIX_BYTES..frame::PREFIX_BYTES + 4].copy_from_slice(&xid.to_be_bytes());
-        // The template is one of parent 0 already.
-        if parent > 0 {
-            put_digits(&mut frame[self.parent_at..self.parent_at + PARENT_DIGITS], parent);
-        }
+        put_digits(&mut frame[self.parent_at..self.parent_at + PARENT_DIGITS], parent);
         if let Some(at) = self.number_at {
             put_digits(&mut frame[at..at + NUMBER_DIGITS], number);
         }
@@ -79,8 +76,12 @@ pub(crate) fn framed(request: &Request<'_>) -> Vec<u8> {
     bytes
 }
 
-fn put_digits(digits: &mut [u8], mut number: u64) {
-    for digit in digits.iter_mut().rev() {
+/// Writes a number over zeros.
+fn put_digits(zeros: &mut [u8], mut number: u64) {
+    for digit in zeros.iter_mut().rev() {
+        if number == 0 {
+            return;
+        }
         // A single digit always fits.
         #[allow(clippy::cast_possible_truncation)]
         let value = (number % 10) as u8;

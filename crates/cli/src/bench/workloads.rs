@@ -25,6 +25,17 @@ pub(crate) enum Shape {
     Ready,
 }
 
+impl Shape {
+    /// Whether latencies of reads and of writes can be told apart.
+    pub(crate) fn reads_and_writes(self) -> bool {
+        match self {
+            Self::Mixed { read_ratio } => read_ratio > 0.0 && read_ratio < 1.0,
+            Self::Mix => true,
+            _ => false,
+        }
+    }
+}
+
 /// A workload and what goes without saying with it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Workload {
