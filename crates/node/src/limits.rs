@@ -260,6 +260,10 @@ pub const AUTH_ENTRIES_MAX_BYTES: usize = 1 << 20;
 /// A persistent watch fires as often as others write, whether its client reads or not.
 pub const UNSENT_EVENTS_MAX_BYTES: usize = 64 << 20;
 
+/// What the emptied output buffers that a shard keeps may take together: enough for the small
+/// answers and events of some thousand connections in one turn.
+pub const SPARE_BUFFERS_MAX_BYTES: usize = 4 << 20;
+
 /// Bytes of write requests that one shard may have in progress.
 pub const OUTSTANDING_MAX_BYTES: usize = 64 << 20;
 

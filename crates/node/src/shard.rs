@@ -16,6 +16,7 @@ mod long_answers;
 mod read;
 mod report;
 mod service;
+mod spare_buffers;
 mod watch_requests;
 mod watches;
 
@@ -51,6 +52,7 @@ use conn::{Conn, Pending, State, Waiting};
 pub use long_answers::LongAnswers;
 use long_answers::path_of;
 use read::Reading;
+use spare_buffers::SpareBuffers;
 use watches::Watches;
 
 /// Everything that can happen to a shard.
@@ -122,10 +124,7 @@ pub struct Shard {
     metrics: ShardMetrics,
     /// Connections whose answer came with the commit in hand and whose reads may be next.
     answered: Vec<ConnId>,
-    /// Emptied buffers for the next connections that have something to say.
-    spare_buffers: Vec<Vec<u8>>,
-    /// Invariant: the capacity of all of them, at most `SPARE_MAX_BYTES`.
-    spare_bytes: usize,
+    spare_buffers: SpareBuffers,
     /// The event in hand, encoded once for all who are told.
     event: Vec<u8>,
     /// What the last client that came is known by. Most come from few machines.
@@ -162,8 +161,7 @@ impl Shard {
             counters: ShardCounters::default(),
             metrics: ShardMetrics::default(),
             answered: Vec::new(),
-            spare_buffers: Vec::new(),
-            spare_bytes: 0,
+            spare_buffers: SpareBuffers::default(),
             event: Vec::new(),
             last_comer: None,
         }
@@ -195,7 +193,7 @@ impl Shard {
             ShardInput::Commit(commit) => self.commit(at, commit, out),
             ShardInput::Text(id, text) => {
                 if let Some(mut conn) = self.take(id) {
-                    self.borrow_buffer(&mut conn);
+                    self.spare_buffers.lend(&mut conn.output);
                     conn.output.extend_from_slice(text);
                     self.counters.packets_sent += 1;
                     self.put_back(conn, out);
@@ -236,7 +234,7 @@ impl Shard {
         if conn.unsent_start == conn.output.len() {
             conn.unsent_start = 0;
             conn.output_announced = false;
-            self.return_buffer(core::mem::take(&mut conn.output));
+            self.spare_buffers.take_back(core::mem::take(&mut conn.output));
             if !conn.late.is_empty() {
                 self.encode_late(&mut conn);
             }
@@ -614,7 +612,7 @@ impl Shard {
         since: Time,
         out: &mut Vec<ShardEffect>,
     ) {
-        self.borrow_buffer(conn);
+        self.spare_buffers.lend(&mut conn.output);
         let before = conn.tail().len();
         let Some(op) = op.filter(|op| is_served(*op)) else {
             conn.reply(header.xid, Zxid::NONE, ErrorCode::UNIMPLEMENTED);
@@ -781,31 +779,6 @@ impl Shard {
         let slot = conn.id.slot as usize;
         self.conns[slot] = Some(conn);
     }
-
-    /// Gives a connection without a buffer one that another has emptied.
-    fn borrow_buffer(&mut self, conn: &mut Conn) {
-        if conn.output.capacity() == 0 {
-            conn.output = match self.spare_buffers.pop() {
-                Some(buffer) => {
-                    self.spare_bytes -= buffer.capacity();
-                    buffer
-                }
-                // Most answers fit in, so that it does not grow by and by.
-                None => Vec::with_capacity(BUFFER_MIN_BYTES),
-            };
-        }
-    }
-
-    /// Keeps an emptied buffer for [`Shard::borrow_buffer`], unless it is long or there are enough.
-    fn return_buffer(&mut self, mut buffer: Vec<u8>) {
-        let bytes = buffer.capacity();
-        let is_kept = (1..=BUFFER_KEPT_MAX_BYTES).contains(&bytes);
-        if is_kept && self.spare_bytes + bytes <= SPARE_MAX_BYTES {
-            buffer.clear();
-            self.spare_bytes += bytes;
-            self.spare_buffers.push(buffer);
-        }
-    }
 }
 
 /// Stops looking at the connection and has it closed when its output is written.
@@ -883,12 +856,3 @@ fn is_served(op: OpCode) -> bool {
             | OpCode::WhoAmI
     )
 }
-
-/// Buffers above this size are freed when they are empty.
-const BUFFER_KEPT_MAX_BYTES: usize = 256 << 10;
-
-/// What empty buffers may take together: enough for some thousands of small answers a turn.
-const SPARE_MAX_BYTES: usize = 4 << 20;
-
-/// What a new buffer has room for.
-const BUFFER_MIN_BYTES: usize = 512;

@@ -130,7 +130,7 @@ impl Shard {
             let mut conn = conn.expect("a connection takes its watches with it");
             let is_told = told.binary_search(slot).is_ok();
             if conn.state == State::Open && !is_told && (anyone_may_read || allows(&conn.ids)) {
-                self.borrow_buffer(&mut conn);
+                self.spare_buffers.lend(&mut conn.output);
                 conn.tail().extend_from_slice(&event);
                 conn.stats.sent += 1;
                 self.counters.packets_sent += 1;
@@ -224,7 +224,7 @@ impl Shard {
             self.put_back(conn, out);
             return false;
         };
-        self.borrow_buffer(&mut conn);
+        self.spare_buffers.lend(&mut conn.output);
         frame::put(&mut conn.output, |out| response(read_only).encode(out));
         let latency_ms = at.now.millis_since(conn.last_active);
         let of = (XID_OF_CONNECT, self.view.last_zxid());
@@ -242,7 +242,7 @@ impl Shard {
             close(&mut conn, out);
         }
         if let Some((since, op)) = conn.next_ordered() {
-            self.borrow_buffer(&mut conn);
+            self.spare_buffers.lend(&mut conn.output);
             let before = conn.tail().len();
             let header = ReplyHeader { xid: reply.xid, zxid: reply.zxid, err: reply.err };
             conn.reply_with(header, |out| write_body(&reply.body, out));
