@@ -58,7 +58,7 @@ use crate::status::{Mode, ReplicaReport};
 use connection_throttle::{Asks, ConnectionThrottle};
 use ensemble::Ensemble;
 use local_sessions::LocalSessions;
-use pipeline::Pipeline;
+use pipeline::{InFlight, Pipeline};
 pub use quota::Excess;
 use quota::QuotaWarnings;
 use reaper::Reaper;
@@ -143,16 +143,16 @@ pub enum Effect {
     Send(LinkId, QuorumPacket),
     /// Send the snapshot stream of this tree, in order with the packets. Answered by
     /// [`Input::SnapshotSent`] if the link lasts so long.
-    SendSnapshot(LinkId, Tree),
+    SendSnapshot(LinkId, Box<Tree>),
     /// Send what is waiting, then close. Answered by [`Input::LinkDown`].
     CloseLink(LinkId, &'static str),
     /// The server cannot go on and must end.
     Stop(&'static str),
     /// Must reach every shard, in exactly this order.
-    Publish(Commit),
+    Publish(Box<Commit>),
     /// Write this tree to a snapshot, beside everything else. Answered by
     /// [`Input::SnapshotEnded`].
-    WriteSnapshot(Tree),
+    WriteSnapshot(Box<Tree>),
     /// To be logged as a warning.
     QuotaExceeded(Excess),
     /// To be logged as an error: this server's tree differs from its leader's since this
@@ -184,8 +184,12 @@ pub enum LogOp {
         reload: bool,
     },
     /// Bring this tree to disk in place of everything there: a snapshot, then a new log.
-    Install(Tree),
+    Install(Box<Tree>),
 }
+
+// There is one of each for every transaction, and they are moved from list to list: what is large
+// and rare is in a box.
+const _: () = assert!(size_of::<LogOp>() <= 32 && size_of::<Effect>() <= 80);
 
 /// One server's single writer.
 #[derive(Debug)]
@@ -409,12 +413,13 @@ impl Replica {
 
     fn publish_agreed(&mut self, out: &mut Vec<Effect>) {
         let before = self.pipeline.commits();
-        while let Some(mut next) = self.pipeline.next_ready() {
-            if let Some(ensemble) = &mut self.ensemble {
-                next.steps.iter_mut().for_each(|step| ensemble.before_publishing(step));
+        let ensemble = &mut self.ensemble;
+        let mut before_publishing = |next: &mut InFlight| {
+            if let Some(ensemble) = ensemble {
+                ensemble.before_publishing(next);
             }
-            self.pipeline.publish(next, out);
-        }
+        };
+        while self.pipeline.publish_next(&mut before_publishing, out) {}
         let published = self.pipeline.commits() - before;
         if let Some(ensemble) = self.ensemble.as_mut().filter(|ensemble| ensemble.reigns()) {
             ensemble.metrics.commits += published;

@@ -129,7 +129,7 @@ impl Replica {
                 let mut tree = tree.expect("the leader knows where it stands");
                 // What clients see may tell of an epoch in which there is nothing yet.
                 tree.set_last_zxid(zxid);
-                out.push(Effect::SendSnapshot(link, tree));
+                out.push(Effect::SendSnapshot(link, tree.into()));
             }
             LeaderEffect::Close(link, reason) => self.close_link(link, reason, out),
             LeaderEffect::WriteAcceptedEpoch(epoch) => {

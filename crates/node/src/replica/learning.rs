@@ -401,7 +401,7 @@ impl Replica {
         member.needs_snapshot_of = None;
         member.digests_differ = false;
         let last = self.pipeline.head.last_zxid();
-        out.push(Effect::Log(LogOp::Install(self.pipeline.head.clone())));
+        out.push(Effect::Log(LogOp::Install(self.pipeline.head.clone().into())));
         if let Some(learning) = self.learning_mut() {
             learning.fuzzy_since = Some(last);
             learning.call(|learner, to| learner.snapshot_received(at.now, link, to));

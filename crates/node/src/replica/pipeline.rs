@@ -84,14 +84,6 @@ struct Group {
     snapshot_due: bool,
 }
 
-/// Steps that may be shown now.
-#[derive(Debug)]
-pub(super) struct Ready {
-    pub(super) steps: Vec<InFlight>,
-    view: Tree,
-    snapshot_due: bool,
-}
-
 impl Pipeline {
     /// Takes over a tree, all of which is on disk and counts as published.
     pub(super) fn new(tree: Tree, snapshot_trigger: SnapshotTrigger) -> Self {
@@ -188,7 +180,8 @@ impl Pipeline {
 
     /// Tells the shards something that has nothing to do with transactions.
     pub(super) fn publish_now(&self, notices: Vec<Notice>, out: &mut Vec<Effect>) {
-        out.push(Effect::Publish(Commit::telling(self.committed.clone(), notices)));
+        let commit = Commit::telling(self.committed.clone(), notices);
+        out.push(Effect::Publish(commit.into()));
     }
 
     /// Ends the present group: what comes next is not shown together with what is there.
@@ -249,20 +242,24 @@ impl Pipeline {
         self.agreed
     }
 
-    /// The next group, if all of it is committed.
-    #[inline]
-    pub(super) fn next_ready(&mut self) -> Option<Ready> {
+    /// Publishes the next group if all of it is committed, each of its steps after `before`; false
+    /// if there is none.
+    pub(super) fn publish_next(
+        &mut self,
+        before: &mut impl FnMut(&mut InFlight),
+        out: &mut Vec<Effect>,
+    ) -> bool {
         let agreed = self.agreed;
-        let group = self.groups.pop_front_if(|next| next.wait_for <= agreed)?;
-        let steps = self.in_flight.drain(..group.steps).collect();
-        Some(Ready { steps, view: group.view, snapshot_due: group.snapshot_due })
-    }
-
-    /// Publishes what [`Pipeline::next_ready`] gave.
-    pub(super) fn publish(&mut self, ready: Ready, out: &mut Vec<Effect>) {
-        let Ready { steps, view, snapshot_due } = ready;
+        let Some(group) = self.groups.pop_front_if(|next| next.wait_for <= agreed) else {
+            return false;
+        };
+        let Group { steps, view, snapshot_due, .. } = group;
         self.committed = view.clone();
-        let steps: Vec<Step> = steps.into_iter().map(|in_flight| in_flight.step).collect();
+        let steps = self.in_flight.drain(..steps).map(|mut in_flight| {
+            before(&mut in_flight);
+            in_flight.step
+        });
+        let steps: Vec<Step> = steps.collect();
         for step in steps.iter().filter(|step| step.zxid != Zxid::NONE) {
             self.committed_zxid = step.zxid;
             self.commits += 1;
@@ -271,7 +268,8 @@ impl Pipeline {
             self.snapshot_waiting = Some(view.clone());
             self.write_snapshot(out);
         }
-        out.push(Effect::Publish(Commit { view, steps }));
+        out.push(Effect::Publish(Commit { view, steps }.into()));
+        true
     }
 
     /// The log is on disk up to here.
@@ -300,7 +298,7 @@ impl Pipeline {
             self.snapshot_waiting = None;
         } else if let Some(tree) = self.snapshot_waiting.take_if(is_logged) {
             self.snapshot_running = true;
-            out.push(Effect::WriteSnapshot(tree));
+            out.push(Effect::WriteSnapshot(tree.into()));
         }
     }
 

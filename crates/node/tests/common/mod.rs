@@ -411,7 +411,7 @@ impl World {
             match effect {
                 Effect::Log(LogOp::Append { zxid, body }) => self.log(zxid, body.to_vec()),
                 Effect::Log(LogOp::Roll) => self.rolls += 1,
-                Effect::Publish(commit) => self.publish(commit),
+                Effect::Publish(commit) => self.publish(*commit),
                 Effect::WriteSnapshot(tree) => self.snapshots.push(tree.last_zxid()),
                 Effect::QuotaExceeded(excess) => self.warnings.push(excess.to_string()),
                 other => panic!("a standalone server does not ask for {other:?}"),

@@ -404,7 +404,7 @@ impl World {
                 self.replica_input(i, Input::Truncated(found));
             }
             LogOp::Install(tree) => {
-                disk.snapshot = tree;
+                disk.snapshot = *tree;
                 disk.records.clear();
                 disk.installs += 1;
             }
@@ -426,14 +426,14 @@ impl World {
                 Effect::DialLeader(leader) => self.dial(i, leader),
                 Effect::Send(link, packet) => self.push(i, link, Item::Packet(packet)),
                 Effect::SendSnapshot(link, tree) => {
-                    self.push(i, link, Item::Snapshot(tree));
+                    self.push(i, link, Item::Snapshot(*tree));
                     self.replica_input(i, Input::SnapshotSent(link));
                 }
                 Effect::CloseLink(link, _) => {
                     self.deliver_all(link.0);
                     self.break_link(link.0);
                 }
-                Effect::Publish(commit) => self.publish(i, commit),
+                Effect::Publish(commit) => self.publish(i, *commit),
                 Effect::WriteSnapshot(tree) => {
                     self.servers[i].disk.snapshots.push(tree.last_zxid());
                     self.replica_input(i, Input::SnapshotEnded);

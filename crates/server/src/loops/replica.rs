@@ -64,12 +64,15 @@ impl Turn {
 impl ReplicaLoop {
     /// Whether there is something to do without waiting.
     pub(crate) fn is_busy(&mut self) -> bool {
-        let turn = &mut self.turn;
-        if turn.mail.is_none() {
-            turn.mail = self.mail.try_recv().ok();
-        }
         let links_are_busy = self.links.as_ref().is_some_and(LinkTable::is_busy);
-        turn.mail.is_some() || turn.has_heard || links_are_busy
+        self.has_mail() || self.turn.has_heard || links_are_busy
+    }
+
+    fn has_mail(&mut self) -> bool {
+        if self.turn.mail.is_none() {
+            self.turn.mail = self.mail.try_recv().ok();
+        }
+        self.turn.mail.is_some()
     }
 
     /// Remembers what a link's socket has said.
@@ -181,11 +184,11 @@ impl ReplicaLoop {
             match effect {
                 Effect::Log(op) => log_ops.push(op),
                 Effect::Publish(commit) => {
-                    self.feed.publish(commit);
+                    self.feed.publish(*commit);
                     published = true;
                 }
                 Effect::WriteSnapshot(tree) => {
-                    let _ = self.snapshots.send(SnapshotMail::Write(tree));
+                    let _ = self.snapshots.send(SnapshotMail::Write(*tree));
                 }
                 Effect::QuotaExceeded(excess) => tracing::warn!("{excess}"),
                 Effect::DigestMismatch(zxid) => tracing::error!(
@@ -197,7 +200,7 @@ impl ReplicaLoop {
                 Effect::DialLeader(sid) => self.peers().links.dial(sid),
                 Effect::Send(link, packet) => outgoing.push((link, Outgoing::Packet(packet))),
                 Effect::SendSnapshot(link, tree) => {
-                    outgoing.push((link, Outgoing::Snapshot(tree)));
+                    outgoing.push((link, Outgoing::Snapshot(*tree)));
                 }
                 Effect::CloseLink(link, reason) => outgoing.push((link, Outgoing::Close(reason))),
                 Effect::Stop(reason) => {
@@ -228,6 +231,9 @@ impl ReplicaLoop {
         if self.turn.log_failed {
             return;
         }
+        // In this order: the log's thread says how far it came before it is idle, and that has to be
+        // heard before anything is written behind it.
+        let is_alone = is_alone && self.log.is_idle() && !self.has_mail();
         let synced = if is_alone { self.log.write_alone(&ops) } else { Ok(None) };
         match synced {
             Ok(Some(Written { up_to, took })) => {

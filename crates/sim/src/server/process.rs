@@ -283,9 +283,9 @@ impl Process {
                     self.peers.close(outside, link, &mut mail);
                 }
                 Effect::Stop(reason) => self.ending = Some(Ending::Stopped(reason)),
-                Effect::Publish(commit) => self.publish(outside, commit),
+                Effect::Publish(commit) => self.publish(outside, *commit),
                 Effect::WriteSnapshot(tree) => {
-                    self.snapshots.push_back(tree);
+                    self.snapshots.push_back(*tree);
                     let micros = 3 * outside.disks.between(outside.options.sync_micros);
                     let turn = Event::Turn(own.index, own.start, Turn::Snapshot);
                     outside.queue.after(micros, turn);
