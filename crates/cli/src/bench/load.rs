@@ -146,8 +146,11 @@ impl Load {
         loop {
             let wait = if self.turns.is_empty() { WAIT_MAX } else { Duration::ZERO };
             self.wait(&mut events, wait)?;
-            for event in events.iter().filter(|event| event.token() != PACE) {
-                self.serve(event.token().0);
+            for event in &events {
+                match &self.pacer {
+                    Some(pacer) if event.token() == PACE => pacer.take_tick()?,
+                    _ => self.serve(event.token().0),
+                }
             }
             for _ in 0..self.turns.len() {
                 let index = self.turns.pop_front().expect("it is not longer than it was");

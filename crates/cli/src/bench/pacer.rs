@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
+use rustix::io::Errno;
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
     timerfd_settime,
@@ -27,8 +28,7 @@ pub(crate) struct Pacer {
     /// How many have been issued, and when the next one is due.
     issued: u64,
     next: Instant,
-    /// It ticks as long as it is open.
-    _timer: OwnedFd,
+    timer: OwnedFd,
 }
 
 impl Pacer {
@@ -46,7 +46,16 @@ impl Pacer {
         let times = Itimerspec { it_interval: tick, it_value: tick };
         timerfd_settime(&timer, TimerfdTimerFlags::empty(), &times)?;
         registry.register(&mut SourceFd(&timer.as_raw_fd()), token, Interest::READABLE)?;
-        Ok(Self { start, rate, issued: 0, next: start, _timer: timer })
+        Ok(Self { start, rate, issued: 0, next: start, timer })
+    }
+
+    /// Takes a tick; there is no other before that.
+    pub(crate) fn take_tick(&self) -> io::Result<()> {
+        match rustix::io::read(&self.timer, &mut [0; size_of::<u64>()]) {
+            // It was taken already.
+            Ok(_) | Err(Errno::AGAIN) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// When the next request is due.
@@ -73,5 +82,35 @@ impl Pacer {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let due = due.ceil() as u64;
         due.saturating_sub(self.issued)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mio::{Events, Poll};
+
+    use super::*;
+
+    #[test]
+    fn ticks_go_on_and_what_is_due_is_counted() {
+        let mut poll = Poll::new().unwrap();
+        let start = Instant::now();
+        let mut pacer = Pacer::new(start, 1000.0, poll.registry(), Token(7)).unwrap();
+        let mut events = Events::with_capacity(4);
+        for _ in 0..5 {
+            // Without a tick this waits for ever.
+            while events.is_empty() {
+                poll.poll(&mut events, None).unwrap();
+            }
+            assert!(events.iter().all(|event| event.token() == Token(7)));
+            events.clear();
+            pacer.take_tick().unwrap();
+        }
+        for issued in 0..30 {
+            assert_eq!(pacer.due(), start + Duration::from_millis(issued));
+            pacer.advance();
+        }
+        assert_eq!(pacer.missing_at(start + Duration::from_millis(30)), 0);
+        assert_eq!(pacer.missing_at(start + Duration::from_micros(39_500)), 10);
     }
 }
