@@ -86,14 +86,20 @@ impl<D: Disk + Clone> LogBox<D> {
         let _ = self.mail.send(ops);
     }
 
+    /// Whether the log's thread has done all it was handed. What it had to say to the replica has
+    /// been sent before this is true.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.shared.waiting.load(Ordering::SeqCst) == 0
+    }
+
     /// Writes a lone record here and now, if nothing is under way and the disk is fast; `None` if
-    /// it was not written.
+    /// it was not written. The replica must have heard all that the log's thread had to say.
     ///
     /// # Errors
     /// As the log's thread ends the server; nothing may be written any more.
     pub(crate) fn write_alone(&self, ops: &[LogOp]) -> io::Result<Option<Written>> {
         let [LogOp::Append { zxid, body }] = ops else { return Ok(None) };
-        if self.shared.waiting.load(Ordering::SeqCst) > 0 {
+        if !self.is_idle() {
             return Ok(None);
         }
         let mut log = self.shared.log();
