@@ -36,12 +36,11 @@ pub(super) struct Link {
     pub(super) is_to_read: bool,
     /// Whether it stands in the table's list of those to be written next.
     pub(super) is_to_write: bool,
-    waiting: VecDeque<Outgoing>,
-    /// What the packets among them weigh, and those that are being written.
-    waiting_bytes: usize,
-    /// Packets that are being written, and what they weigh.
+    /// What leaves next.
     buffer: Vec<u8>,
-    buffer_weight: usize,
+    /// What comes behind the buffer, and what the packets among it weigh.
+    waiting: VecDeque<Outgoing>,
+    waiting_bytes: usize,
     /// How much of the buffer has left. Invariant: at most its length.
     sent: usize,
     /// A thread writes a snapshot.
@@ -98,7 +97,6 @@ impl Link {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             buffer: Vec::new(),
-            buffer_weight: 0,
             sent: 0,
             is_writing_snapshot: false,
             stalled_since: None,
@@ -181,6 +179,9 @@ impl Link {
                 tracing::info!("closing link {} with {}: {reason}", self.id.0, self.remote);
                 self.closing_since = Some(now);
             }
+            Outgoing::Packet(packet) if self.waiting.is_empty() && self.has_room() => {
+                packet.write(&mut self.buffer);
+            }
             outgoing => {
                 self.waiting_bytes += outgoing.weight();
                 self.waiting.push_back(outgoing);
@@ -188,15 +189,20 @@ impl Link {
         }
     }
 
+    fn has_room(&self) -> bool {
+        self.buffer.len() < BUFFER_BYTES
+    }
+
     /// Gives up a peer that lags too far behind.
     fn bound(&mut self, now: Time, lag_bytes_max: usize) {
-        if self.waiting_bytes <= lag_bytes_max || self.is_closing() {
+        let bytes = self.waiting_bytes + self.buffer.len();
+        if bytes <= lag_bytes_max || self.is_closing() {
             return;
         }
         tracing::warn!(
             "{} has {} MB to read and does not: closing link {}; it has to connect again",
             self.remote,
-            self.waiting_bytes >> 20,
+            bytes >> 20,
             self.id.0
         );
         self.closing_since = Some(now);
@@ -255,20 +261,17 @@ impl Link {
 
     /// Encodes what comes next into the buffer, which has left; false if that is nothing.
     fn fill_buffer(&mut self) -> bool {
-        // Only now: what is being written counts as waiting.
-        self.waiting_bytes -= self.buffer_weight;
-        self.buffer_weight = 0;
         self.sent = 0;
         self.buffer.clear();
         if self.buffer.capacity() > KEPT_BYTES {
             self.buffer = Vec::new();
         }
-        while self.buffer.len() < BUFFER_BYTES
+        while self.has_room()
             && let Some(next) = self.waiting.pop_front_if(|next| next.is_packet())
             && let Outgoing::Packet(packet) = &next
         {
             packet.write(&mut self.buffer);
-            self.buffer_weight += next.weight();
+            self.waiting_bytes -= next.weight();
         }
         !self.buffer.is_empty()
     }
@@ -321,7 +324,7 @@ impl Link {
         self.waiting.clear();
         self.buffer.clear();
         self.sent = 0;
-        (self.waiting_bytes, self.buffer_weight) = (0, 0);
+        self.waiting_bytes = 0;
         // Fails if the other end was faster. A thread that uses the socket learns of it by this.
         let _ = self.stream.shutdown(Shutdown::Both);
     }
