@@ -18,9 +18,9 @@
 //!
 //! Reading order: [`disk`] (the trait and the crash contract), [`real_disk`], [`memory_disk`];
 //! [`names`]; [`log_format`] with `bit_flip`, [`log_frames`], [`log_reader`], [`log`];
-//! [`compress`], [`snapshot`], [`snapshot_reader`], [`stream`]; `beside`, `replay`, [`recover`], [`purge`];
-//! `install`, [`truncate`], [`epochs`]; [`storage`], which puts it all together, and [`snapshots`];
-//! [`dir_lock`].
+//! [`compress`], [`snapshot`], [`snapshot_reader`] with `beside`, [`stream`]; `replay`,
+//! [`recover`], [`purge`]; `install`, [`truncate`], [`epochs`]; [`storage`], which puts it all
+//! together, and [`snapshots`]; [`dir_lock`].
 
 #![warn(missing_docs, clippy::indexing_slicing)]
 
