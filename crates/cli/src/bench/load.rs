@@ -302,19 +302,26 @@ impl Load {
         }
     }
 
-    /// Issues what is due, as far as there are free places.
+    /// Issues what is due, as far as there are free places: on as many connections as there are,
+    /// and with one write for those that share one.
     fn issue_due(&mut self, now: Instant) {
-        while let Some(due) = self.pacer.as_ref().map(Pacer::due)
-            && due <= now
+        let Some(mut pacer) = self.pacer.take() else { return };
+        let lanes = self.lanes_open.max(1) as u64;
+        let share = pacer.missing_at(now).div_ceil(lanes).max(1);
+        while pacer.due() <= now
             && self.issuing(now)
             && let Some(index) = self.free_lane()
         {
-            self.put_request(index, due);
-            self.send_output(index, now);
-            if let Some(pacer) = &mut self.pacer {
+            for _ in 0..share {
+                if pacer.due() > now || self.lanes[index].under_way == self.schedule.depth {
+                    break;
+                }
+                self.put_request(index, pacer.due());
                 pacer.advance();
             }
+            self.send_output(index, now);
         }
+        self.pacer = Some(pacer);
     }
 
     /// How many requests fell due and were never sent, for want of a free place.
