@@ -10,7 +10,7 @@ use core::ops::Deref;
 use ostler_wire::acl::Acl;
 use triomphe::Arc;
 
-use crate::dir::{Counted, Dir};
+use crate::dir::Dir;
 use crate::hash::{HashKey, upper_half};
 
 /// Number of an interned list, as it stands in snapshots (where -1 is [`AclId::OPEN`]).
@@ -84,12 +84,6 @@ struct Interned {
 struct Listed {
     list: AclList,
     id: AclId,
-}
-
-impl Counted for Listed {
-    fn holders(&self) -> usize {
-        self.list.0.as_ref().map_or(1, Arc::strong_count)
-    }
 }
 
 impl AclTable {

@@ -22,8 +22,7 @@
 //! - **Order.** Iteration goes by ascending hash: it depends on the key and the content alone.
 //! - **Copies are what a change costs.** The values of a bucket and the arms of a branch have
 //!   reference counts of their own, and the memory of many is not in any cache. So buckets and
-//!   branches are small; and before the counts are raised, which the processor does one after the
-//!   other, all of them are read, which it does at once ([`Counted`]).
+//!   branches are small.
 //! - Sizes of buckets are chosen so that with a reference count they fill an allocator's size
 //!   class (48, 96, 128, 192, 256, 320 bytes) when the value is a znode.
 //! - Equal hashes are allowed: that a hash fits is checked first, equality is the caller's.
@@ -31,7 +30,7 @@
 use alloc::vec::{self, Vec};
 use core::slice;
 
-use triomphe::{Arc, ThinArc, UniqueArc};
+use triomphe::{Arc, UniqueArc};
 
 /// Holds values of type `T`, each under a hash that the caller computes.
 #[derive(Clone, Default)]
@@ -46,10 +45,11 @@ pub(crate) enum Dir<T> {
     Fifteen(u32, Arc<Bucket<T, BUCKET_MAX>>),
     Many(u32, Arc<Many<T>>),
     // Invariant: the number is the sum of the arms' and greater than MERGE_AT.
-    Branch(u32, Arc<Arms<T>>),
+    Branch(u32, Arc<[Self; FANOUT]>),
 }
 
 /// Slots of a bucket. Invariant: no slot in use stands behind an empty one.
+#[derive(Clone)]
 pub(crate) struct Bucket<T, const N: usize> {
     hashes: [u32; N],
     values: [Option<T>; N],
@@ -60,29 +60,6 @@ pub(crate) struct Bucket<T, const N: usize> {
 pub(crate) struct Many<T> {
     hashes: Vec<u32>,
     values: Vec<Option<T>>,
-}
-
-/// The arms of a branch.
-pub(crate) struct Arms<T>([Dir<T>; FANOUT]);
-
-/// What is behind a reference count, or refers to nothing.
-pub(crate) trait Counted: Clone {
-    /// The reference count; 1 of what has none. Reading it is all that it is for.
-    fn holders(&self) -> usize;
-}
-
-impl<T> Counted for Arc<T> {
-    #[inline]
-    fn holders(&self) -> usize {
-        Self::strong_count(self)
-    }
-}
-
-impl<H, T> Counted for ThinArc<H, T> {
-    #[inline]
-    fn holders(&self) -> usize {
-        Self::strong_count(self)
-    }
 }
 
 /// An entry on its way from one bucket to another.
@@ -99,44 +76,8 @@ const BUCKET_MAX: usize = 15;
 const MERGE_AT: usize = 7;
 
 const _: () = assert!(size_of::<Dir<Arc<u8>>>() == 16);
-const _: () = assert!(size_of::<Arms<Arc<u8>>>() == 64);
 
-impl<T: Counted, const N: usize> Clone for Bucket<T, N> {
-    fn clone(&self) -> Self {
-        read_counts(&self.values);
-        Self { hashes: self.hashes, values: self.values.clone() }
-    }
-}
-
-impl<T: Counted> Clone for Arms<T> {
-    fn clone(&self) -> Self {
-        self.read_counts();
-        Self(self.0.clone())
-    }
-}
-
-impl<T: Counted> Arms<T> {
-    /// See [`read_counts`].
-    fn read_counts(&self) {
-        let holders: usize = self.0.iter().map(Dir::holders).sum();
-        assert!(holders >= FANOUT, "nobody holds what is held");
-    }
-}
-
-/// Reads the reference counts of values that are to be raised or lowered.
-///
-/// One atomic change waits for the one before it, so if each has to wait for memory the waits add
-/// up. Loads do not wait for each other, and when the changes come the counts are in the cache.
-fn read_counts<T: Counted>(values: &[Option<T>]) {
-    let (mut held, mut holders) = (0, 0);
-    for value in values.iter().flatten() {
-        held += 1;
-        holders += value.holders();
-    }
-    assert!(holders >= held, "nobody holds what is held");
-}
-
-impl<T: Counted> Dir<T> {
+impl<T: Clone> Dir<T> {
     /// A map of these entries, which are ascending by hash, made at once: nothing grows or splits.
     pub(crate) fn from_sorted(entries: Vec<Entry<T>>) -> Self {
         let count = entries.len();
@@ -171,7 +112,7 @@ impl<T: Counted> Dir<T> {
         let mut dir = self;
         let mut bits = hash;
         while let Self::Branch(_, arms) = dir {
-            (dir, bits) = (&arms.0[arm(bits)], bits << BITS);
+            (dir, bits) = (&arms[arm(bits)], bits << BITS);
         }
         let (hashes, values) = dir.slots();
         let slots = hashes.iter().zip(values).filter(|(h, _)| **h == hash);
@@ -184,7 +125,7 @@ impl<T: Counted> Dir<T> {
         let mut dir = self;
         let mut bits = hash;
         while let Self::Branch(_, arms) = dir {
-            (dir, bits) = (&mut Arc::make_mut(arms).0[arm(bits)], bits << BITS);
+            (dir, bits) = (&mut Arc::make_mut(arms)[arm(bits)], bits << BITS);
         }
         let (hashes, values) = dir.slots_mut();
         let slots = hashes.iter().zip(values).filter(|(h, _)| **h == hash);
@@ -197,7 +138,7 @@ impl<T: Counted> Dir<T> {
         let mut depth = 0;
         while let Self::Branch(len, arms) = dir {
             *len += 1;
-            dir = &mut Arc::make_mut(arms).0[arm(hash << (depth * BITS))];
+            dir = &mut Arc::make_mut(arms)[arm(hash << (depth * BITS))];
             depth += 1;
         }
         dir.insert_into_bucket(depth, hash, value);
@@ -224,7 +165,7 @@ impl<T: Counted> Dir<T> {
         let mut dir = self;
         let mut bits = from;
         while let Self::Branch(_, arms) = dir {
-            let (next, behind) = arms.0[arm(bits)..].split_first().expect("two bits name an arm");
+            let (next, behind) = arms[arm(bits)..].split_first().expect("two bits name an arm");
             iter.arms.push(behind.iter());
             (dir, bits) = (next, bits << BITS);
         }
@@ -259,10 +200,9 @@ impl<T: Counted> Dir<T> {
                 slots.into_iter().flat_map(|slots| slots.values).flatten().for_each(each);
             }
             Self::Branch(_, arms) => {
-                let Some(arms) = Arc::into_unique(arms).map(UniqueArc::into_inner) else { return };
-                arms.read_counts();
+                let arms = Arc::into_unique(arms).map(UniqueArc::into_inner);
                 // Recursion goes no deeper than DEPTH_MAX.
-                arms.0.into_iter().for_each(|dir| dir.dissolve(each));
+                arms.into_iter().flatten().for_each(|dir| dir.dissolve(each));
             }
         }
     }
@@ -279,7 +219,7 @@ impl<T: Counted> Dir<T> {
             left -= within;
             Self::from_next(depth + 1, within, entries)
         });
-        Self::Branch(as_len(count), Arc::new(Arms(arms)))
+        Self::Branch(as_len(count), Arc::new(arms))
     }
 
     fn insert_into_bucket(&mut self, depth: u32, hash: u32, value: T) {
@@ -290,7 +230,7 @@ impl<T: Counted> Dir<T> {
                 arms[arm(h << (depth * BITS))].insert_into_bucket(depth + 1, h, v);
             }
             arms[arm(hash << (depth * BITS))].insert_into_bucket(depth + 1, hash, value);
-            *self = Self::Branch(as_len(len + 1), Arc::new(Arms(arms)));
+            *self = Self::Branch(as_len(len + 1), Arc::new(arms));
             return;
         }
         if len == self.capacity() {
@@ -307,7 +247,7 @@ impl<T: Counted> Dir<T> {
 
     fn remove_at(&mut self, depth: u32, hash: u32, is_it: &impl Fn(&T) -> bool) -> Option<T> {
         if let Self::Branch(len, arms) = self {
-            let arm = &mut Arc::make_mut(arms).0[arm(hash << (depth * BITS))];
+            let arm = &mut Arc::make_mut(arms)[arm(hash << (depth * BITS))];
             let value = arm.remove_at(depth + 1, hash, is_it)?;
             *len -= 1;
             if *len as usize <= MERGE_AT {
@@ -377,7 +317,7 @@ impl<T: Counted> Dir<T> {
                 append_slots(hashes, values, to);
             }
             Self::Branch(_, arms) => {
-                Arc::unwrap_or_clone(arms).0.into_iter().for_each(|arm| arm.append_entries(to));
+                Arc::unwrap_or_clone(arms).into_iter().for_each(|arm| arm.append_entries(to));
             }
         }
     }
@@ -442,24 +382,6 @@ impl<T: Counted> Dir<T> {
     }
 }
 
-impl<T> Dir<T> {
-    /// The reference count of the bucket or the branch; 1 when there is neither.
-    #[inline]
-    fn holders(&self) -> usize {
-        match self {
-            Self::Empty => 1,
-            Self::Two(_, bucket) => Arc::strong_count(bucket),
-            Self::Four(_, bucket) => Arc::strong_count(bucket),
-            Self::Six(_, bucket) => Arc::strong_count(bucket),
-            Self::Nine(_, bucket) => Arc::strong_count(bucket),
-            Self::Twelve(_, bucket) => Arc::strong_count(bucket),
-            Self::Fifteen(_, bucket) => Arc::strong_count(bucket),
-            Self::Many(_, slots) => Arc::strong_count(slots),
-            Self::Branch(_, arms) => Arc::strong_count(arms),
-        }
-    }
-}
-
 /// Which arm of a branch the topmost bits choose.
 #[inline]
 fn arm(bits: u32) -> usize {
@@ -472,7 +394,7 @@ fn as_len(len: usize) -> u32 {
 
 /// The slots of a bucket, which is copied if it is shared.
 #[inline]
-fn own_slots<T: Counted, const N: usize>(
+fn own_slots<T: Clone, const N: usize>(
     bucket: &mut Arc<Bucket<T, N>>,
 ) -> (&mut [u32], &mut [Option<T>]) {
     let Bucket { hashes, values } = Arc::make_mut(bucket);
@@ -489,7 +411,7 @@ fn fill<T, const N: usize>(entries: &mut impl Iterator<Item = Entry<T>>) -> Arc<
     Arc::new(Bucket { hashes, values })
 }
 
-fn append_bucket<T: Counted, const N: usize>(bucket: Arc<Bucket<T, N>>, to: &mut Vec<Entry<T>>) {
+fn append_bucket<T: Clone, const N: usize>(bucket: Arc<Bucket<T, N>>, to: &mut Vec<Entry<T>>) {
     let Bucket { hashes, values } = Arc::unwrap_or_clone(bucket);
     append_slots(hashes, values, to);
 }
@@ -502,13 +424,9 @@ fn append_slots<T>(
     to.extend(hashes.into_iter().zip(values).map_while(|(hash, value)| Some((hash, value?))));
 }
 
-fn dissolve_bucket<T: Counted, const N: usize>(
-    bucket: Arc<Bucket<T, N>>,
-    each: &mut impl FnMut(T),
-) {
-    let Some(bucket) = Arc::into_unique(bucket).map(UniqueArc::into_inner) else { return };
-    read_counts(&bucket.values);
-    bucket.values.into_iter().flatten().for_each(each);
+fn dissolve_bucket<T: Clone, const N: usize>(bucket: Arc<Bucket<T, N>>, each: &mut impl FnMut(T)) {
+    let bucket = Arc::into_unique(bucket).map(UniqueArc::into_inner);
+    bucket.into_iter().flat_map(|bucket| bucket.values).flatten().for_each(each);
 }
 
 /// Iterates over a [`Dir`]. Allocates only when there are branches.
@@ -520,7 +438,7 @@ pub(crate) struct Iter<'a, T> {
     left: usize,
 }
 
-impl<'a, T: Counted> Iter<'a, T> {
+impl<'a, T: Clone> Iter<'a, T> {
     fn next_entry(&mut self) -> Option<(u32, &'a T)> {
         loop {
             let (hashes, values) = &mut self.slots;
@@ -536,7 +454,7 @@ impl<'a, T: Counted> Iter<'a, T> {
 
     fn enter(&mut self, dir: &'a Dir<T>) {
         match dir {
-            Dir::Branch(_, arms) => self.arms.push(arms.0.iter()),
+            Dir::Branch(_, arms) => self.arms.push(arms.iter()),
             bucket => {
                 let (hashes, values) = bucket.slots();
                 self.slots = (hashes.iter(), values.iter());
@@ -545,7 +463,7 @@ impl<'a, T: Counted> Iter<'a, T> {
     }
 }
 
-impl<'a, T: Counted> Iterator for Iter<'a, T> {
+impl<'a, T: Clone> Iterator for Iter<'a, T> {
     type Item = &'a T;
 
     fn next(&mut self) -> Option<&'a T> {
@@ -559,7 +477,7 @@ impl<'a, T: Counted> Iterator for Iter<'a, T> {
     }
 }
 
-impl<T: Counted> ExactSizeIterator for Iter<'_, T> {}
+impl<T: Clone> ExactSizeIterator for Iter<'_, T> {}
 
 #[cfg(test)]
 mod tests {
@@ -580,7 +498,7 @@ mod tests {
         let len = match dir {
             Dir::Branch(_, arms) => {
                 assert!(dir.len() > MERGE_AT);
-                arms.0.iter().map(|arm| check(arm, false)).sum()
+                arms.iter().map(|arm| check(arm, false)).sum()
             }
             bucket => {
                 let (hashes, values) = bucket.slots();

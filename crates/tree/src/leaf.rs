@@ -23,7 +23,6 @@ use ostler_wire::ids::{WallMs, Zxid};
 use triomphe::ThinArc;
 
 use crate::acl_table::AclId;
-use crate::dir::Counted;
 
 /// What a client or a log says of a znode besides its children; see the module.
 #[derive(Clone)]
@@ -195,6 +194,11 @@ impl Leaf {
         Numbers { czxid, mzxid, ctime, mtime, owner, version, aversion, acl }
     }
 
+    #[cfg(test)]
+    pub(crate) fn holder_count(&self) -> usize {
+        ThinArc::strong_count(&self.0)
+    }
+
     #[inline]
     fn head(&self) -> &Head {
         &self.0.header.header
@@ -215,13 +219,6 @@ impl Leaf {
     fn bytes_at<const N: usize>(&self, at: usize) -> [u8; N] {
         let bytes = self.0.slice[at..].first_chunk();
         *bytes.expect("a part that is marked is there")
-    }
-}
-
-impl Counted for Leaf {
-    #[inline]
-    fn holders(&self) -> usize {
-        ThinArc::strong_count(&self.0)
     }
 }
 

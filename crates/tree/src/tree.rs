@@ -10,7 +10,7 @@ use ostler_wire::stat::StatPersisted;
 
 use crate::acl_table::{AclId, AclTable};
 use crate::digest;
-use crate::dir::{Counted, Dir, Iter};
+use crate::dir::{Dir, Iter};
 use crate::ephemerals::{Ephemerals, PathSet, session_hash};
 use crate::hash::HashKey;
 use crate::quota;
@@ -47,12 +47,6 @@ const _: () = {
 pub(crate) struct Session {
     id: SessionId,
     timeout_ms: i32,
-}
-
-impl Counted for Session {
-    fn holders(&self) -> usize {
-        1
-    }
 }
 
 impl Tree {
