@@ -287,14 +287,22 @@ fn bind(config: &Config) -> Result<Option<TcpListener>, StartError> {
 /// does it, since each hand-over to another thread costs more than it brings.
 fn shard_threads(config: &Config) -> u16 {
     config.shard_threads.unwrap_or_else(|| {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
         // The replica and the log want cores too.
-        u16::try_from(cores.saturating_sub(2).min(SHARD_THREADS_MAX)).unwrap_or(0)
+        u16::try_from(cores().saturating_sub(2).min(SHARD_THREADS_MAX)).unwrap_or(0)
     })
 }
 
 fn shard_count(config: &Config) -> u16 {
     shard_threads(config).max(1)
+}
+
+/// How long a thread looks again before it sleeps: a client on the same core would have to wait.
+fn spin_max(config: &Config) -> Duration {
+    if cores() > 1 { Duration::from_micros(u64::from(config.spin_max_us)) } else { Duration::ZERO }
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// So many threads are more than one replica can keep busy.

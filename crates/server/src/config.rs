@@ -67,6 +67,8 @@ pub struct Config {
     pub global_outstanding_limit: u32,
     /// Threads that serve nothing but connections, 0 for none; `None` goes by the number of cores.
     pub shard_threads: Option<u16>,
+    /// How long a thread with little to do looks again before it sleeps; 0 is not at all.
+    pub spin_max_us: u32,
     /// What slows clients down or turns them away.
     pub throttling: Throttling,
     /// Greatest request and greatest node.

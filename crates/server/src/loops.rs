@@ -6,3 +6,4 @@ pub(crate) mod log;
 pub(crate) mod replica;
 pub(crate) mod shard;
 pub(crate) mod snapshot;
+pub(crate) mod spin;

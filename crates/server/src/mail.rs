@@ -63,7 +63,7 @@ pub(crate) enum ShardMail {
 #[derive(Debug)]
 pub(crate) enum SnapshotMail {
     /// Write this tree.
-    Write(Tree),
+    Write(Box<Tree>),
     /// The server ends.
     Stop,
 }

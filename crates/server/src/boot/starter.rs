@@ -20,7 +20,7 @@ use ostler_tree::Tree;
 use super::core::version_dirs;
 use super::directories::Found;
 use super::ensemble::{self, Doors, Ports};
-use super::{End, Fatal, Server, StartError, random, shard_count, shard_threads};
+use super::{End, Fatal, Server, StartError, random, shard_count, shard_threads, spin_max};
 use crate::admin::AdminLoop;
 use crate::config::Config;
 use crate::feed::Tail;
@@ -30,6 +30,7 @@ use crate::loops::log::{Log, LogLoop, log};
 use crate::loops::replica::{self, ReplicaLoop};
 use crate::loops::shard::{self, Listener, ShardLoop};
 use crate::loops::snapshot::SnapshotLoop;
+use crate::loops::spin::Spin;
 use crate::mail::{Bell, Clocks, Question, ReplicaBox, ShardBox, SnapshotMail, mailbox};
 use crate::net::limits::ConnLimits;
 use crate::peers::Peers;
@@ -67,9 +68,10 @@ impl Post {
         Ok(Self { poll, bell })
     }
 
-    fn driver(self, clocks: Clocks) -> Driver {
+    fn driver(self, clocks: Clocks, spin_max: Duration) -> Driver {
         let Self { poll, bell } = self;
-        Driver { poll, bell, clocks, shard: None, replica: None }
+        let spin = Spin::new(spin_max);
+        Driver { poll, bell, clocks, spin, shard: None, replica: None }
     }
 }
 
@@ -271,14 +273,15 @@ impl Starter {
         replica: ReplicaLoop,
         own_post: Option<Post>,
     ) -> Result<(), StartError> {
+        let spin_max = spin_max(&self.config);
         let mut replica = Some(replica);
         if let Some(post) = own_post {
-            let driver = Driver { replica: replica.take(), ..post.driver(self.clocks) };
+            let driver = Driver { replica: replica.take(), ..post.driver(self.clocks, spin_max) };
             self.spawn_driver("replica", driver)?;
         }
         for (shard, post) in shards {
             let name = if replica.is_some() { "shard+replica" } else { "shard" };
-            let driver = post.driver(self.clocks);
+            let driver = post.driver(self.clocks, spin_max);
             let driver = Driver { shard: Some(shard), replica: replica.take(), ..driver };
             self.spawn_driver(name, driver)?;
         }

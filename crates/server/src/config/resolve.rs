@@ -75,6 +75,7 @@ fn with_defaults(settings: &Settings) -> Config {
         max_client_cnxns: positive(settings, "maxClientCnxns"),
         max_cnxns: positive(settings, "zookeeper.maxCnxns"),
         shard_threads: shard_threads(settings),
+        spin_max_us: positive(settings, "zookeeper.ostler.spinMaxMicros"),
         global_outstanding_limit: positive(settings, "zookeeper.globalOutstandingLimit"),
         throttling: Default::default(),
         jute_max_buffer_bytes,

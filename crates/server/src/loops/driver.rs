@@ -6,13 +6,14 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
 use ostler_node::clock::Clock;
 
 use crate::loops::replica::ReplicaLoop;
 use crate::loops::shard::ShardLoop;
+use crate::loops::spin::{CROWDED, Spin};
 use crate::mail::{Bell, Clocks};
 use crate::peers::links::is_link;
 
@@ -22,6 +23,7 @@ pub(crate) struct Driver {
     /// The bell of every mailbox on this thread.
     pub(crate) bell: Arc<Bell>,
     pub(crate) clocks: Clocks,
+    pub(crate) spin: Spin,
     pub(crate) shard: Option<ShardLoop>,
     pub(crate) replica: Option<ReplicaLoop>,
 }
@@ -49,6 +51,8 @@ impl Driver {
     fn wait(&mut self, at: Clock, events: &mut Events) -> io::Result<()> {
         let polled = if self.is_busy() {
             self.poll.poll(events, Some(Duration::ZERO))
+        } else if self.look_again(events) {
+            Ok(())
         } else {
             self.bell.will_sleep();
             let wait = if self.is_busy() { Some(Duration::ZERO) } else { self.patience(at) };
@@ -59,6 +63,33 @@ impl Driver {
         match polled {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
             other => other,
+        }
+    }
+
+    /// Looks for a moment whether something comes, if that has paid lately.
+    fn look_again(&mut self, events: &mut Events) -> bool {
+        if !self.spin.is_worth_it(events.iter().count()) {
+            return false;
+        }
+        let start = Instant::now();
+        let mut now = start;
+        loop {
+            std::thread::yield_now();
+            let left_at = std::mem::replace(&mut now, Instant::now());
+            if now - left_at >= CROWDED {
+                self.spin.give_up();
+                return false;
+            }
+            // What an error means shows when the thread goes to sleep.
+            let polled = self.poll.poll(events, Some(Duration::ZERO));
+            if (polled.is_ok() && !events.is_empty()) || self.is_busy() {
+                self.spin.gained();
+                return true;
+            }
+            if now - start >= self.spin.longest {
+                self.spin.lost();
+                return false;
+            }
         }
     }
 

@@ -188,7 +188,7 @@ impl ReplicaLoop {
                     published = true;
                 }
                 Effect::WriteSnapshot(tree) => {
-                    let _ = self.snapshots.send(SnapshotMail::Write(*tree));
+                    let _ = self.snapshots.send(SnapshotMail::Write(tree));
                 }
                 Effect::QuotaExceeded(excess) => tracing::warn!("{excess}"),
                 Effect::DigestMismatch(zxid) => tracing::error!(

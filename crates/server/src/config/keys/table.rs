@@ -203,6 +203,8 @@ pub static PASS_THROUGH: &[Key] = &scoped(Scope::PassThrough, [
     row("ostler.shardThreads", Int, ("-1", "threads"), Works,
         "Ostler's own: threads for connections alone; -1 goes by the number of cores, 0 has the \
          replica's thread serve them"),
+    row("ostler.spinMaxMicros", Int, ("50", "us"), Works,
+        "Ostler's own: how long a thread looks again before it sleeps, where that pays; 0 is never"),
     row("electionPortBindRetry", Int, ("3", "tries"), Works, "0 is for ever"),
     row("kerberos.canonicalizeHostNames", Bool, FALSE, NoPart, "names of the servers"),
     // Administration.
