@@ -104,7 +104,7 @@ impl Sockets {
 
 impl Socket {
     /// Reads once.
-    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> ReadOutcome {
+    pub(crate) fn read(&self, buffer: &mut [u8]) -> ReadOutcome {
         loop {
             match recv(&self.stream, &mut *buffer, RecvFlags::empty()) {
                 Ok((0, _)) => return ReadOutcome::Gone,
@@ -118,7 +118,7 @@ impl Socket {
     }
 
     /// Writes what the socket takes; 0 if it takes nothing for now.
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         let mut written = 0;
         while written < bytes.len() {
             match send(&self.stream, &bytes[written..], SendFlags::NOSIGNAL) {
