@@ -113,7 +113,8 @@ impl AclTable {
         let id = self.unused_id();
         let list = AclList::new(list.to_vec());
         self.by_list.insert(hash, Listed { list: list.clone(), id });
-        self.by_id.insert(id.hash(), Arc::new(Interned { id, list, users: 1 }));
+        self.by_id.insert(id.hash(), Arc::new(Interned { id, list: list.clone(), users: 1 }));
+        self.make_recent(id, list);
         id
     }
 
@@ -239,6 +240,28 @@ mod tests {
         assert_eq!(table.list(a), []);
         assert_eq!(table.iter().collect::<Vec<_>>(), [(b, &digest("b")[..])]);
         assert_eq!(table.retain(KEY(), &digest("a")).file_id(), 3);
+    }
+
+    #[test]
+    fn users_are_counted_through_every_change_of_the_recent_list() {
+        let mut table = AclTable::new();
+        let a = table.retain(KEY(), &digest("a"));
+        let b = table.retain(KEY(), &digest("b"));
+        for _ in 0..3 {
+            table.retain(KEY(), &digest("a"));
+            table.retain_id(b);
+            table.retain(KEY(), &digest("b"));
+            table.retain_id(a);
+        }
+        for _ in 0..6 {
+            table.release(KEY(), a);
+            table.release(KEY(), b);
+        }
+        assert_eq!((table.list(a), table.list(b)), (&digest("a")[..], &digest("b")[..]));
+        table.release(KEY(), b);
+        table.release(KEY(), a);
+        assert_eq!(table.iter().count(), 0);
+        assert!(table.recent.is_none());
     }
 
     #[test]
