@@ -277,7 +277,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 fn bind(config: &Config) -> Result<Option<TcpListener>, StartError> {
     let Some(port) = config.client_port else { return Ok(None) };
     let host = config.client_port_address.as_deref();
-    listen(host, port, config.client_port_listen_backlog).map(Some).map_err(|source| {
+    let (backlog, keep_alive) = (config.client_port_listen_backlog, config.client_tcp_keep_alive);
+    listen(host, port, backlog, keep_alive).map(Some).map_err(|source| {
         let host = host.unwrap_or("every address").to_owned();
         StartError::Listen { host, port, source }
     })

@@ -256,7 +256,6 @@ impl Starter {
                 replica: replica.clone(),
                 questions: questions.clone(),
                 limits: Arc::clone(&limits),
-                keep_alive: self.config.client_tcp_keep_alive,
                 listener: None,
                 turn: shard::Turn::new(),
             };

@@ -20,7 +20,7 @@ use ostler_node::shard::{Shard, ShardEffect, ShardInput};
 use crate::feed::Cursor;
 use crate::mail::{Question, ReplicaBox, ReplicaMail, ShardBox, ShardMail};
 use crate::net::limits::ConnLimits;
-use crate::net::sockets::{ReadOutcome, Sockets, prepare, reset};
+use crate::net::sockets::{ReadOutcome, Sockets, reset};
 
 /// What a shard works with.
 pub(crate) struct ShardLoop {
@@ -33,7 +33,6 @@ pub(crate) struct ShardLoop {
     pub(crate) replica: ReplicaBox,
     pub(crate) questions: Sender<Question>,
     pub(crate) limits: Arc<ConnLimits>,
-    pub(crate) keep_alive: bool,
     /// Only the first shard listens; it hands connections to the others in turn.
     pub(crate) listener: Option<Listener>,
     pub(crate) turn: Turn,
@@ -236,9 +235,7 @@ impl ShardLoop {
                 return reset(stream, remote, &reason);
             }
         };
-        let added = prepare(&stream, self.keep_alive)
-            .and_then(|()| self.turn.sockets.add(&self.registry, stream, permit));
-        match added {
+        match self.turn.sockets.add(&self.registry, stream, permit) {
             Ok(id) => {
                 self.shard.handle(at, ShardInput::Accepted(id, remote), &mut self.turn.effects)
             }

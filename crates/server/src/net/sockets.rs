@@ -133,15 +133,6 @@ impl Socket {
     }
 }
 
-/// Sets up a connection that was just accepted.
-pub(crate) fn prepare(stream: &TcpStream, keep_alive: bool) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    if keep_alive {
-        sockopt::set_socket_keepalive(stream, true)?;
-    }
-    Ok(())
-}
-
 /// Ends a connection that exceeds a limit: it gets no bytes, and leaves nothing behind here.
 // Java: NIOServerCnxnFactory.fastCloseSock; the client sees an end, and a reset behind it.
 pub(crate) fn reset(stream: TcpStream, remote: SocketAddr, reason: &str) {
