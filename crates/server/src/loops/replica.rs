@@ -200,7 +200,7 @@ impl ReplicaLoop {
                 Effect::DialLeader(sid) => self.peers().links.dial(sid),
                 Effect::Send(link, packet) => outgoing.push((link, Outgoing::Packet(packet))),
                 Effect::SendSnapshot(link, tree) => {
-                    outgoing.push((link, Outgoing::Snapshot(*tree)));
+                    outgoing.push((link, Outgoing::Snapshot(tree)));
                 }
                 Effect::CloseLink(link, reason) => outgoing.push((link, Outgoing::Close(reason))),
                 Effect::Stop(reason) => {

@@ -66,7 +66,7 @@ pub(crate) struct LinkSettings {
 pub(crate) enum Outgoing {
     Packet(QuorumPacket),
     /// The stream behind a SNAP packet.
-    Snapshot(Tree),
+    Snapshot(Box<Tree>),
     /// Nothing more.
     Close(&'static str),
 }
@@ -81,7 +81,7 @@ pub(crate) enum LinkMail {
     SnapshotWritten(LinkId, io::Result<()>),
     /// The snapshot of this link was read to its end, or that failed. The socket may be read from
     /// again, through what was read too much.
-    SnapshotRead(LinkId, Incoming, io::Result<Tree>),
+    SnapshotRead(LinkId, Incoming, io::Result<Box<Tree>>),
     /// Every link is to be closed.
     Stop,
 }

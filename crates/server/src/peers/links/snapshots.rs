@@ -29,7 +29,7 @@ impl Lent {
     ///
     /// # Errors
     /// When the operating system gives no thread.
-    pub(super) fn write(self, tree: Tree) -> io::Result<()> {
+    pub(super) fn write(self, tree: Box<Tree>) -> io::Result<()> {
         spawn(move || {
             let written = self.write_stream(&tree);
             // Whoever waits for the answer need not wait for this.
@@ -46,7 +46,7 @@ impl Lent {
     pub(super) fn read(self, mut incoming: Incoming, zxid: Zxid) -> io::Result<()> {
         spawn(move || {
             let read = self.read_stream(&mut incoming, zxid);
-            self.links.tell(LinkMail::SnapshotRead(self.id, incoming, read));
+            self.links.tell(LinkMail::SnapshotRead(self.id, incoming, read.map(Box::new)));
         })
     }
 

@@ -115,7 +115,7 @@ impl LinkTable {
                 let Some(link) = self.open.get_mut(&id) else { return };
                 match read {
                     Ok(tree) => {
-                        hear(Input::Snapshot(id, tree));
+                        hear(Input::Snapshot(id, *tree));
                         // The thread may have read what no event tells of again.
                         link.snapshot_was_read(incoming);
                         to_read(link, &mut self.to_read);

@@ -148,7 +148,7 @@ fn packets_and_snapshots_arrive_in_order_and_then_the_end() {
     let ack = QuorumPacket::bare(PacketKind::Ack, Zxid(899));
     leader.send(vec![
         (link, Outgoing::Packet(snap.clone())),
-        (link, Outgoing::Snapshot(tree.clone())),
+        (link, Outgoing::Snapshot(Box::new(tree.clone()))),
     ]);
     // The other direction goes on meanwhile, and so does who queues.
     learner.send(vec![(own, Outgoing::Packet(ack.clone()))]);
