@@ -231,8 +231,8 @@ impl ReplicaLoop {
         if self.turn.log_failed {
             return;
         }
-        // In this order: the log's thread says how far it came before it is idle, and that has to be
-        // heard before anything is written behind it.
+        // In this order: the log's thread says how far it came before it is idle, and that has to
+        // be heard before anything is written behind it.
         let is_alone = is_alone && self.log.is_idle() && !self.has_mail();
         let synced = if is_alone { self.log.write_alone(&ops) } else { Ok(None) };
         match synced {

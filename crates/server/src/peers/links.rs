@@ -6,9 +6,9 @@
 //!  snapshots, in and out ◄─ a socket ──►  (`links/snapshots.rs`: a thread for as long as it lasts)
 //! ```
 //!
-//! Nothing that takes long happens on the replica's thread: whoever is dialled or accepted is handed
-//! over connected, and a snapshot stream has a thread that blocks. Meanwhile the link's other
-//! direction goes on.
+//! Nothing that takes long happens on the replica's thread: whoever is dialled or accepted is
+//! handed over connected, and a snapshot stream has a thread that blocks. Meanwhile the link's
+//! other direction goes on.
 //!
 //! Bounds: what waits to be written (a learner that lags further behind is given up), what is read
 //! at once (a link that sends more is read again in the next turn; what is not read stays with its
