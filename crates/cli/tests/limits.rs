@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
 use common::{PATIENCE, Server, TestDir, connect, free_port, poll_until, write_config};
@@ -15,7 +15,7 @@ fn dial(server: &Server) -> Result<TcpStream, Vec<u8>> {
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
     // A word that is answered shows that the connection was let in; the answer stays unread.
     let mut received = Vec::new();
-    let alive = std::io::Write::write_all(&mut stream, b"isro").is_ok()
+    let alive = stream.write_all(b"isro").is_ok()
         && stream.read_to_end(&mut received).is_ok()
         && !received.is_empty();
     if alive { Ok(stream) } else { Err(received) }
@@ -45,6 +45,24 @@ fn a_connection_too_many_is_ended_without_a_byte() {
         poll_until("there is room again", || dial(&server).ok());
         assert!(server.log_text().contains("refused: "), "{}", server.log_text());
     }
+}
+
+#[test]
+fn a_client_that_leaves_in_the_middle_of_a_frame_is_let_go() {
+    let dir = TestDir::new("half-frames");
+    // Long enough that nobody is let go for being silent.
+    let server = Server::start(&dir, &["nio.sessionlessCnxnTimeout=600000"]);
+    for _ in 0..50 {
+        let mut stream = TcpStream::connect(&*server.address).expect("it takes connections");
+        stream.write_all(b"\0\0\0\x2c\0\0").expect("it takes bytes");
+    }
+    poll_until("only who asks is connected", || {
+        let mut stream = TcpStream::connect(&*server.address).ok()?;
+        stream.write_all(b"srvr").ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        text.contains("\nConnections: 1\n").then_some(())
+    });
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The threads of a server, and what connects them.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 use std::thread::{self, JoinHandle};
@@ -164,18 +165,7 @@ impl Starter {
             .zip(taken.ports)
             .map(|(peers, ports)| ports.open(&peers).map(|doors| (peers, doors)));
         let peers: Option<(Peers, Doors)> = peers.transpose()?;
-        let (snap_dir, log_dir) = version_dirs(&self.config);
-        let admin = AdminLoop {
-            config: Arc::clone(&self.config),
-            client_port: address.map(|address| address.port()),
-            snap_dir,
-            log_dir,
-            shards: boxes.clone(),
-            replica: to_replica.clone(),
-            questions,
-            clocks: self.clocks,
-        };
-        self.spawn("admin", move || admin.run())?;
+        self.start_admin(address, &boxes, &to_replica, questions)?;
         match address {
             Some(address) => tracing::info!("serving clients on {address}"),
             None => tracing::warn!("no clientPort is set: no client can connect"),
@@ -191,6 +181,27 @@ impl Starter {
             threads: self.threads,
             _locks: taken.locks,
         })
+    }
+
+    fn start_admin(
+        &mut self,
+        address: Option<SocketAddr>,
+        shards: &[Arc<ShardBox>],
+        replica: &ReplicaBox,
+        questions: Receiver<Question>,
+    ) -> Result<(), StartError> {
+        let (snap_dir, log_dir) = version_dirs(&self.config);
+        let admin = AdminLoop {
+            config: Arc::clone(&self.config),
+            client_port: address.map(|address| address.port()),
+            snap_dir,
+            log_dir,
+            shards: shards.to_vec(),
+            replica: replica.clone(),
+            questions,
+            clocks: self.clocks,
+        };
+        self.spawn("admin", move || admin.run())
     }
 
     /// The replica with what it has to do first, and what it leaves to the log thread.

@@ -1,9 +1,10 @@
 //! The log: everything that waits becomes one write and one sync, and whatever else is done to
 //! history on disk is done here, in order.
 //!
-//! It has a thread, and no timer: while one sync runs, the next batch gathers. Only a record that is
-//! alone is written by the replica's thread itself ([`LogBox::write_alone`]), when the log's thread
-//! has nothing to do: there is no batch to join, and two hand-overs take as long as the write.
+//! It has a thread, and no timer: while one sync runs, the next batch gathers. Only a record that
+//! is alone is written by the replica's thread itself ([`LogBox::write_alone`]), when the log's
+//! thread has nothing to do: there is no batch to join, and two hand-overs take as long as the
+//! write.
 //!
 //! A log that cannot be written ends the server, since nothing could be acknowledged any more and
 //! nobody knows what is on disk. It is not touched again.

@@ -132,7 +132,9 @@ impl ShardLoop {
         if event.is_writable() && !self.shard.unsent(socket.id).is_empty() {
             turn.to_write.push(socket.id);
         }
-        if event.is_readable() || event.is_read_closed() || event.is_error() {
+        // Said once: a read that finds the last bytes does not empty such a socket.
+        socket.is_ending |= event.is_read_closed() || event.is_error();
+        if event.is_readable() || socket.is_ending {
             socket.readable = true;
             if !socket.in_turn {
                 socket.in_turn = true;
@@ -278,6 +280,7 @@ impl ShardLoop {
             }
             match socket.read(&mut self.turn.buffer) {
                 ReadOutcome::Bytes(count, more) => {
+                    let more = more || socket.is_ending;
                     socket.readable = more;
                     socket.in_turn = more;
                     if more {

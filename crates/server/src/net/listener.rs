@@ -21,7 +21,10 @@ pub(crate) fn listen(
         return bind(any, backlog, keep_alive).or_else(|error| match error.kind() {
             io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied => Err(error),
             // A system without the newer family.
-            _ => bind(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port), backlog, keep_alive),
+            _ => {
+                let any = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
+                bind(any, backlog, keep_alive)
+            }
         });
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');

@@ -23,6 +23,8 @@ pub(crate) struct Socket {
     stream: TcpStream,
     /// Whether there may be something to read.
     pub(crate) readable: bool,
+    /// Whether the other end has said that nothing comes any more, or the connection broke.
+    pub(crate) is_ending: bool,
     /// Whether it stands in the list of those to be read next.
     pub(crate) in_turn: bool,
     /// Since when it only waits for its output to leave.
@@ -70,6 +72,7 @@ impl Sockets {
             id,
             stream,
             readable: false,
+            is_ending: false,
             in_turn: false,
             closing_since: None,
             _permit: permit,
