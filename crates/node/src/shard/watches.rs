@@ -99,6 +99,8 @@ struct Entry {
     watchers: [SmallVec<[Watcher; 4]>; 2],
 }
 
+const _: () = assert!(size_of::<Entry>() == 80);
+
 impl Watches {
     /// No watches; `seed` keys the hash of the paths that clients choose.
     pub(super) fn new(seed: u64) -> Self {
