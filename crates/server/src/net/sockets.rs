@@ -32,8 +32,9 @@ pub(crate) struct Socket {
     _permit: Permit,
 }
 
-/// What each connection costs here, and its shard's record besides.
-const _: () = assert!(size_of::<Option<Socket>>() == 80);
+/// What each connection costs here, and its shard's record besides. Without optimisation `mio` adds
+/// to it.
+const _: () = assert!(size_of::<Option<Socket>>() <= 80);
 
 /// How a read went.
 pub(crate) enum ReadOutcome {
