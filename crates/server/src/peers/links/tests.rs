@@ -190,7 +190,7 @@ fn packets_larger_than_any_buffer_arrive_whole() {
 
 #[test]
 fn who_does_not_read_is_given_up() {
-    let ((mut leader, link), (mut learner, own)) = pair(|with| with.lag_bytes_max = 4 << 20);
+    let ((mut leader, link), (learner, own)) = pair(|with| with.lag_bytes_max = 4 << 20);
     let mut sent: usize = 0;
     // The learner has no turn, as if its process was stopped.
     while leader.heard.is_empty() {
@@ -199,6 +199,11 @@ fn who_does_not_read_is_given_up() {
         sent += 1 << 19;
         assert!(sent < 1 << 30, "so much cannot be on its way");
     }
+    both_see_the_end((leader, link), (learner, own));
+}
+
+/// The leader has been told that the link is down; the learner reads what came before that.
+fn both_see_the_end((mut leader, link): (End, LinkId), (mut learner, own): (End, LinkId)) {
     assert!(matches!(leader.heard.pop_front(), Some(Input::LinkDown(down)) if down == link));
     let last = loop {
         match learner.input(&mut leader) {
@@ -211,7 +216,7 @@ fn who_does_not_read_is_given_up() {
 
 #[test]
 fn who_takes_nothing_for_too_long_is_given_up() {
-    let ((mut leader, link), (mut learner, own)) =
+    let ((mut leader, link), (learner, own)) =
         pair(|with| with.stall_max = Duration::from_millis(50));
     leader.send(proposals(link, 1..200, 1 << 19));
     assert!(leader.table.next_deadline().is_some(), "the socket does not take so much");
@@ -219,14 +224,7 @@ fn who_takes_nothing_for_too_long_is_given_up() {
         leader.turn();
         thread::yield_now();
     }
-    assert!(matches!(leader.heard.pop_front(), Some(Input::LinkDown(down)) if down == link));
-    let last = loop {
-        match learner.input(&mut leader) {
-            Input::Packet(..) => {}
-            other => break other,
-        }
-    };
-    assert!(matches!(last, Input::LinkDown(down) if down == own));
+    both_see_the_end((leader, link), (learner, own));
 }
 
 #[test]
