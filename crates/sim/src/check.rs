@@ -12,20 +12,19 @@
 //! - a write that was sent when another had been acknowledged comes after it;
 //! - sessions do not expire before their time.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use ostler_node::clock::{Span, Time};
-use ostler_tree::Tree;
-use ostler_wire::acl::{Acl, Id};
 use ostler_wire::error::ErrorCode;
 use ostler_wire::ids::{SessionId, Xid, Zxid};
-use ostler_wire::reply::{EventType, OpResult};
+use ostler_wire::reply::OpResult;
 use ostler_wire::request::Request;
 use ostler_wire::txn::{Txn, TxnHeader, TxnRecord};
 
 use crate::answer::{Answer, Frame};
 use crate::client::{Asked, Client, Talk};
-use crate::model::{Change, Model, Moment, Watches};
+use crate::hearing::{Hearing, Step, is_write, same};
+use crate::model::{Change, Model, Moment};
 use crate::witness::Witness;
 
 /// What is checked.
@@ -37,16 +36,6 @@ pub(crate) struct History<'h> {
     /// Whether there were no faults at all.
     pub(crate) is_calm: bool,
     pub(crate) drift_ppm: u64,
-}
-
-/// The world after a transaction.
-struct Step {
-    zxid: Zxid,
-    model: Model,
-    changes: Vec<Change>,
-    /// What its request is answered.
-    outcome: Result<Answer, ErrorCode>,
-    header: Option<TxnHeader>,
 }
 
 impl History<'_> {
@@ -78,14 +67,7 @@ impl History<'_> {
             asked.extend(talk.asked.iter().map(|asked| (asked.xid, (session, &asked.request))));
         }
         let moved = self.moved();
-        let first = Step {
-            zxid: Zxid::ZERO,
-            model: Model::fresh(),
-            changes: Vec::new(),
-            outcome: Ok(Answer::Empty),
-            header: None,
-        };
-        let mut steps = vec![first];
+        let mut steps = vec![Step::first()];
         for entry in &self.witness.committed {
             let TxnRecord { header, txn, .. } = TxnRecord::decode(&entry.body).expect("a record");
             let mut model = steps.last().expect("at least the first").model.clone();
@@ -125,16 +107,7 @@ impl History<'_> {
 
     /// What one connection was told, from its first frame to its last.
     fn check_talk(&self, talk: &Talk, steps: &[Step]) {
-        let mut hearing = Hearing {
-            steps,
-            session: SessionId::NONE,
-            at: 0,
-            zxid: Zxid::ZERO,
-            answered: Zxid::ZERO,
-            watches: Watches::default(),
-            expected: VecDeque::new(),
-            caught_up: Vec::new(),
-        };
+        let mut hearing = Hearing::new(steps);
         let mut asked = talk.asked.iter();
         for (_, frame) in &talk.frames {
             match frame {
@@ -142,18 +115,19 @@ impl History<'_> {
                     hearing.session = response.session;
                     hearing.zxid = talk.seen;
                 }
+                Frame::Text(text) => panic!("nobody asked for {text}"),
                 Frame::Event { zxid, event_type, path } => {
                     hearing.event(*zxid, *event_type, path);
                 }
                 Frame::Reply { zxid, outcome, .. } => {
                     let asked = asked.next().expect("one answer for each request");
-                    hearing.reply(asked, *zxid, outcome);
+                    hearing.reply((asked.xid, &asked.request), *zxid, outcome);
                 }
             }
         }
         if talk.lasted {
             hearing.go_to(self.quiet);
-            assert!(hearing.expected.is_empty(), "never told: {:?}", hearing.expected);
+            hearing.assert_told();
         }
     }
 
@@ -328,41 +302,6 @@ fn has_written(talk: &Talk) -> bool {
     talk.asked.iter().zip(replies).any(|(asked, _)| is_write(&asked.request))
 }
 
-fn is_write(request: &Request<'_>) -> bool {
-    matches!(
-        request,
-        Request::Create(_)
-            | Request::Create2(_)
-            | Request::CreateContainer(_)
-            | Request::Delete { .. }
-            | Request::SetData { .. }
-            | Request::SetAcl { .. }
-            | Request::Multi(_)
-            | Request::CloseSession
-    )
-}
-
-fn same(tree: &Tree, model: &Model) {
-    let mut walk = tree.walk();
-    let mut count = 0;
-    while let Some((path, znode)) = walk.next() {
-        count += 1;
-        let path = if path.is_empty() { "/" } else { path };
-        if path == "/zookeeper/config" {
-            continue;
-        }
-        let node =
-            model.nodes.get(path).unwrap_or_else(|| panic!("{path} at {}", tree.last_zxid()));
-        assert_eq!(znode.stat(), model.stat(path), "{path} at {}", tree.last_zxid());
-        assert_eq!(znode.data(), node.data.as_deref(), "{path} at {}", tree.last_zxid());
-        let acl = [Acl { perms: node.perms, id: Id::new("world", "anyone") }];
-        assert_eq!(tree.acl(znode.acl_id()), acl, "{path} at {}", tree.last_zxid());
-    }
-    assert_eq!(count, model.nodes.len(), "at {}", tree.last_zxid());
-    let sessions: BTreeSet<SessionId> = tree.sessions().map(|(session, _)| session).collect();
-    assert_eq!(sessions, model.sessions, "at {}", tree.last_zxid());
-}
-
 /// Nobody gets another session than the one that was asked for.
 fn check_session(talk: &Talk) {
     if let Some((_, Frame::Connected(response))) = talk.frames.first()
@@ -370,89 +309,5 @@ fn check_session(talk: &Talk) {
     {
         assert!(talk.wanted == SessionId::NONE || talk.wanted == response.session);
         assert_eq!(response.timeout_ms, talk.timeout_ms);
-    }
-}
-
-/// How far a connection has come, and what it must be told next.
-struct Hearing<'h> {
-    steps: &'h [Step],
-    session: SessionId,
-    /// The step that it has come to.
-    at: usize,
-    /// The greatest zxid that it was told.
-    zxid: Zxid,
-    /// The zxid of the last answer.
-    answered: Zxid,
-    watches: Watches,
-    expected: VecDeque<(Zxid, EventType, String)>,
-    /// Events without a zxid that came since the last answer.
-    caught_up: Vec<(EventType, String)>,
-}
-
-impl Hearing<'_> {
-    fn event(&mut self, zxid: Zxid, event_type: EventType, path: &str) {
-        if zxid == Zxid::NONE {
-            return self.caught_up.push((event_type, path.to_owned()));
-        }
-        while self.expected.is_empty() && self.next_zxid().is_some_and(|next| next <= zxid) {
-            self.go_on();
-        }
-        self.zxid = self.zxid.max(zxid);
-        let heard = (zxid, event_type, path.to_owned());
-        assert_eq!(self.expected.pop_front(), Some(heard), "each event once, in order");
-    }
-
-    fn reply(&mut self, asked: &Asked, zxid: Zxid, outcome: &Result<Answer, ErrorCode>) {
-        let Asked { xid, request, .. } = asked;
-        assert!(zxid >= self.zxid, "{xid:?} at {zxid} after {}", self.zxid);
-        self.go_to(zxid);
-        self.zxid = zxid;
-        assert!(self.expected.is_empty(), "{:?} comes before {xid:?}", self.expected);
-        let step = &self.steps[self.at];
-        let expected = if is_write(request) {
-            assert!(zxid > self.answered, "a read before {xid:?} saw it");
-            assert_eq!(step.zxid, zxid, "{request:?} was acknowledged but is not there");
-            let header = step.header.expect("every step but the first has one");
-            let is_own_end = *request == Request::CloseSession && header.session == self.session;
-            assert!(header.cxid == *xid || is_own_end, "the transaction of {request:?}");
-            step.outcome.clone()
-        } else if let Some(answer) = self.watches.request(request) {
-            answer
-        } else {
-            step.model.read(request, self.session)
-        };
-        assert_eq!(*outcome, expected, "{xid:?} at {zxid}: {request:?}");
-        self.answered = zxid;
-        let caught_up = std::mem::take(&mut self.caught_up);
-        let missed = match request {
-            Request::SetWatches(lists) | Request::SetWatches2(lists) => {
-                self.watches.catch_up(&step.model, lists)
-            }
-            _ => Vec::new(),
-        };
-        assert_eq!(caught_up, missed, "{xid:?} at {zxid}: {request:?}");
-        self.watches.register(request, outcome.as_ref().map(|_| ()).map_err(|code| *code));
-    }
-
-    fn next_zxid(&self) -> Option<Zxid> {
-        self.steps.get(self.at + 1).map(|step| step.zxid)
-    }
-
-    fn go_to(&mut self, zxid: Zxid) {
-        while self.next_zxid().is_some_and(|next| next <= zxid) {
-            self.go_on();
-        }
-    }
-
-    /// One transaction further.
-    fn go_on(&mut self) {
-        self.at += 1;
-        let step = &self.steps[self.at];
-        let mut events = Vec::new();
-        for change in &step.changes {
-            self.watches.fire(change, &mut events);
-        }
-        let at = step.zxid;
-        self.expected.extend(events.into_iter().map(|(event_type, path)| (at, event_type, path)));
     }
 }

@@ -228,7 +228,7 @@ impl Client {
             _ if self.waiting.len() > 30 => {}
             _ => {
                 for _ in 0..=outside.workload.below(3) {
-                    let request = workload::request(&mut outside.workload, self.last_zxid);
+                    let request = workload::request(outside.workload.rng(), self.last_zxid);
                     self.ask(outside, wire, request);
                 }
             }
@@ -279,6 +279,7 @@ impl Client {
                     self.replied(now, (*xid, *zxid), outcome);
                 }
                 Frame::Event { event_type, path, .. } => self.hopes.met(*event_type, path),
+                Frame::Text(text) => panic!("nobody asked for {text}"),
             }
             let talk = self.talks.last_mut().expect("a connection is a talk");
             talk.frames.push((now, frame));

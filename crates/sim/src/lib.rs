@@ -19,7 +19,7 @@
 //!
 //! Reading order: `options`, `faults`; `random`, `trace`, `queue`, `net`; `server` with
 //! `process`, `shard_thread`, `log_thread`, `peers`; `client`, `workload`, `answer`; `witness`,
-//! `model`, `check`; [`recipes`]; `world`, [`run`].
+//! `model`, `hearing`, `check`; [`recipes`]; `world`, [`run`].
 
 #![warn(missing_docs)]
 
@@ -40,6 +40,7 @@ mod client;
 mod workload;
 
 mod check;
+mod hearing;
 mod model;
 mod witness;
 

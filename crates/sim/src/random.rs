@@ -14,6 +14,11 @@ impl Random {
         Self(Rng::new(Rng::new(seed).next_u64() ^ name))
     }
 
+    /// The generator itself.
+    pub(crate) fn rng(&mut self) -> &mut Rng {
+        &mut self.0
+    }
+
     pub(crate) fn next(&mut self) -> u64 {
         self.0.next_u64()
     }

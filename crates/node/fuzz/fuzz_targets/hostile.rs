@@ -5,7 +5,7 @@
 mod common;
 #[path = "../../tests/hostile/scene.rs"]
 mod scene;
-#[path = "../../tests/random/workload.rs"]
+#[path = "../../../sim/src/workload.rs"]
 mod workload;
 
 libfuzzer_sys::fuzz_target!(|script: &[u8]| scene::run(script));

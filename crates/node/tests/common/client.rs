@@ -140,10 +140,9 @@ impl Client {
                 Some((_, op)) => *op,
                 None => panic!("a reply to {xid:?}, which was not asked"),
             };
-            let Some((frame, next)) = next_frame(received, self.seen_bytes, op_of) else {
-                return frames;
-            };
-            self.seen_bytes = next;
+            let (rest, is_first) = (&received[self.seen_bytes..], self.seen_bytes == 0);
+            let Some((frame, length)) = next_frame(rest, is_first, op_of) else { return frames };
+            self.seen_bytes += length;
             match &frame {
                 Frame::Connected(response) => self.connected(*response),
                 Frame::Reply { xid, zxid, .. } => {

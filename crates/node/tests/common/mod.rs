@@ -11,6 +11,8 @@
 // Each test program uses its part of this.
 #![allow(dead_code)]
 
+// The simulator's: the same for one server and for many.
+#[path = "../../../sim/src/answer.rs"]
 pub(crate) mod answer;
 pub(crate) mod client;
 

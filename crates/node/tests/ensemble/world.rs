@@ -123,22 +123,7 @@ impl World {
             members: (0..voters + observers).map(member).collect(),
             ..QuorumConfig::default()
         };
-        let zab = ZabSettings {
-            my_sid: Sid(0),
-            tick_ms: TICK_MS,
-            init_limit: 10,
-            sync_limit: 5,
-            notification_min_ms: 200,
-            notification_max_ms: 60_000,
-            finalize_wait_ms: 200,
-            epoch_wait_max_ms: None,
-            snapshot_sync_forced: false,
-            silence_max_ms: None,
-            connect_limit: None,
-            redial_pause_ms: 100,
-            snap_syncs_max: 10,
-            diff_syncs_max: 100,
-        };
+        let zab = ZabSettings { tick_ms: TICK_MS, ..ZabSettings::new(Sid(0)) };
         let disk = Disk {
             snapshot: Tree::fresh(7),
             records: Vec::new(),

@@ -6,7 +6,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-#[path = "../random/workload.rs"]
+#[path = "../../../sim/src/workload.rs"]
 mod workload;
 
 mod late;

@@ -9,31 +9,19 @@
 //! - each event is told exactly once, to those who waited, before any answer that could show it;
 //! - a session that is heard does not expire.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use ostler_node::clock::{Span, Time};
 use ostler_node::limits::EXPIRY_GRACE;
-use ostler_tree::Tree;
-use ostler_wire::acl::{Acl, Id};
-use ostler_wire::error::ErrorCode;
 use ostler_wire::ids::{SessionId, Xid, Zxid};
-use ostler_wire::reply::EventType;
 use ostler_wire::request::Request;
 use ostler_wire::txn::{Txn, TxnHeader, TxnRecord};
 
 use crate::common::answer::{Answer, Frame};
 use crate::common::{START_MS, WALL_START_MS};
-use crate::model::{Change, Model, Moment, Watches};
+use crate::hearing::{Hearing, Step, same};
+use crate::model::Moment;
 use crate::{Asked, History, Talk};
-
-/// The world after a transaction.
-struct Step {
-    model: Model,
-    changes: Vec<Change>,
-    /// What its request is answered.
-    outcome: Result<Answer, ErrorCode>,
-    header: Option<TxnHeader>,
-}
 
 pub(crate) fn check(history: &History) {
     let steps = replay(history);
@@ -55,13 +43,7 @@ fn replay(history: &History) -> Vec<Step> {
     for talk in &history.talks {
         asked.extend(talk.asked.iter().map(|asked| (asked.xid, &asked.request)));
     }
-    let first = Step {
-        model: Model::fresh(),
-        changes: Vec::new(),
-        outcome: Ok(Answer::Empty),
-        header: None,
-    };
-    let mut steps = vec![first];
+    let mut steps = vec![Step::first()];
     for record in &history.world.durable {
         let TxnRecord { header, txn, .. } = TxnRecord::decode(&record.body).expect("a record");
         assert_eq!(index(header.zxid), steps.len());
@@ -88,28 +70,9 @@ fn replay(history: &History) -> Vec<Step> {
                 outcome
             }
         };
-        steps.push(Step { model, changes, outcome, header: Some(header) });
+        steps.push(Step { zxid: header.zxid, model, changes, outcome, header: Some(header) });
     }
     steps
-}
-
-fn same(tree: &Tree, model: &Model) {
-    let mut walk = tree.walk();
-    let mut count = 0;
-    while let Some((path, znode)) = walk.next() {
-        let path = if path.is_empty() { "/" } else { path };
-        let node =
-            model.nodes.get(path).unwrap_or_else(|| panic!("{path} at {}", tree.last_zxid()));
-        assert_eq!(znode.stat(), model.stat(path), "{path} at {}", tree.last_zxid());
-        assert_eq!(znode.data(), node.data.as_deref(), "{path} at {}", tree.last_zxid());
-        let acl = [Acl { perms: node.perms, id: Id::new("world", "anyone") }];
-        assert_eq!(tree.acl(znode.acl_id()), acl, "{path} at {}", tree.last_zxid());
-        count += 1;
-    }
-    assert_eq!(count, model.nodes.len(), "at {}", tree.last_zxid());
-    let sessions: std::collections::BTreeSet<SessionId> =
-        tree.sessions().map(|(session, _)| session).collect();
-    assert_eq!(sessions, model.sessions, "at {}", tree.last_zxid());
 }
 
 /// Who gets a session and who does not.
@@ -129,15 +92,7 @@ fn check_session(history: &History, talk: &Talk, steps: &[Step]) {
 
 /// What one connection was told, from its first frame to its last.
 fn check_talk(history: &History, talk: &Talk, steps: &[Step]) {
-    let mut hearing = Hearing {
-        steps,
-        session: SessionId::NONE,
-        zxid: Zxid::ZERO,
-        answered: Zxid::ZERO,
-        watches: Watches::default(),
-        expected: VecDeque::new(),
-        caught_up: Vec::new(),
-    };
+    let mut hearing = Hearing::new(steps);
     let mut asked = talk.asked.iter();
     for (i, (_, frame)) in talk.frames.iter().enumerate() {
         match frame {
@@ -151,94 +106,13 @@ fn check_talk(history: &History, talk: &Talk, steps: &[Step]) {
             }
             Frame::Reply { zxid, outcome, .. } => {
                 let asked = asked.next().expect("one answer for each request");
-                hearing.reply(asked, *zxid, outcome);
+                hearing.reply((asked.xid, &asked.request), *zxid, outcome);
             }
         }
     }
     if talk.lasted {
-        while hearing.zxid < history.quiet_zxid {
-            hearing.go_on();
-        }
-        assert!(hearing.expected.is_empty(), "never told: {:?}", hearing.expected);
-    }
-}
-
-/// How far a connection has come, and what it must be told next.
-struct Hearing<'h> {
-    steps: &'h [Step],
-    session: SessionId,
-    zxid: Zxid,
-    /// The zxid of the last answer.
-    answered: Zxid,
-    watches: Watches,
-    expected: VecDeque<(Zxid, EventType, String)>,
-    /// Events without a zxid that came since the last answer.
-    caught_up: Vec<(EventType, String)>,
-}
-
-impl Hearing<'_> {
-    fn event(&mut self, zxid: Zxid, event_type: EventType, path: &str) {
-        if zxid == Zxid::NONE {
-            return self.caught_up.push((event_type, path.to_owned()));
-        }
-        while self.expected.is_empty() && self.zxid < zxid {
-            self.go_on();
-        }
-        let heard = (zxid, event_type, path.to_owned());
-        assert_eq!(self.expected.pop_front(), Some(heard), "each event once, in order");
-    }
-
-    fn reply(&mut self, asked: &Asked, zxid: Zxid, outcome: &Result<Answer, ErrorCode>) {
-        let Asked { xid, request, .. } = asked;
-        assert!(zxid >= self.zxid, "{xid:?} at {zxid} after {}", self.zxid);
-        while self.zxid < zxid {
-            self.go_on();
-        }
-        assert!(self.expected.is_empty(), "{:?} comes before {xid:?}", self.expected);
-        let step = &self.steps[index(zxid)];
-        let is_write = matches!(
-            request,
-            Request::Create(_)
-                | Request::Create2(_)
-                | Request::CreateContainer(_)
-                | Request::Delete { .. }
-                | Request::SetData { .. }
-                | Request::SetAcl { .. }
-                | Request::Multi(_)
-                | Request::CloseSession
-        );
-        let expected = if is_write {
-            assert!(zxid > self.answered, "a read before {xid:?} saw it");
-            let header = step.header.expect("every step but the first has one");
-            assert_eq!(header.cxid, *xid, "the transaction of {request:?}");
-            step.outcome.clone()
-        } else if let Some(answer) = self.watches.request(request) {
-            answer
-        } else {
-            step.model.read(request, self.session)
-        };
-        assert_eq!(*outcome, expected, "{xid:?} at {zxid}: {request:?}");
-        self.answered = zxid;
-        let caught_up = std::mem::take(&mut self.caught_up);
-        let missed = match request {
-            Request::SetWatches(lists) | Request::SetWatches2(lists) => {
-                self.watches.catch_up(&step.model, lists)
-            }
-            _ => Vec::new(),
-        };
-        assert_eq!(caught_up, missed, "{xid:?} at {zxid}: {request:?}");
-        self.watches.register(request, outcome.as_ref().map(|_| ()).map_err(|code| *code));
-    }
-
-    /// One transaction further.
-    fn go_on(&mut self) {
-        self.zxid = self.zxid.next();
-        let mut events = Vec::new();
-        for change in &self.steps[index(self.zxid)].changes {
-            self.watches.fire(change, &mut events);
-        }
-        let at = self.zxid;
-        self.expected.extend(events.into_iter().map(|(event_type, path)| (at, event_type, path)));
+        hearing.go_to(history.quiet_zxid);
+        hearing.assert_told();
     }
 }
 

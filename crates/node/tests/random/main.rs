@@ -11,9 +11,12 @@
 mod common;
 
 mod check;
-// The simulator's model: one for one server and for many.
+// The simulator's: the same for one server and for many.
+#[path = "../../../sim/src/hearing.rs"]
+mod hearing;
 #[path = "../../../sim/src/model.rs"]
 mod model;
+#[path = "../../../sim/src/workload.rs"]
 mod workload;
 
 use ostler_node::clock::{Span, Time};
@@ -194,7 +197,10 @@ impl History {
             _ => {
                 for _ in 0..=self.below(3) {
                     let last_zxid = self.actors[actor].last_zxid;
-                    let request = workload::request(&mut self.rng, last_zxid);
+                    let request = match self.below(33) {
+                        0 => Request::Ping,
+                        _ => workload::request(&mut self.rng, last_zxid),
+                    };
                     self.ask(talk, request);
                 }
             }
