@@ -37,3 +37,27 @@ pub struct ZabSettings {
     /// `leader.maxConcurrentDiffSyncs`: the same for learners that get what they lack.
     pub diff_syncs_max: usize,
 }
+
+impl ZabSettings {
+    /// `tickTime`, `initLimit` and `syncLimit` of Apache's sample configuration, and what Apache
+    /// takes where nothing is set.
+    #[must_use]
+    pub fn new(my_sid: Sid) -> Self {
+        Self {
+            my_sid,
+            tick_ms: 2000,
+            init_limit: 10,
+            sync_limit: 5,
+            notification_min_ms: 200,
+            notification_max_ms: 60_000,
+            finalize_wait_ms: 200,
+            epoch_wait_max_ms: None,
+            snapshot_sync_forced: false,
+            silence_max_ms: None,
+            connect_limit: None,
+            redial_pause_ms: 100,
+            snap_syncs_max: 10,
+            diff_syncs_max: 100,
+        }
+    }
+}

@@ -22,22 +22,7 @@ fn learner(accepted: Epoch) -> Learner {
     let member =
         |sid| (Sid(sid), Member { role: PeerRole::Participant, line: format!("h{sid}:1:2") });
     let config = QuorumConfig { members: (1..=3).map(member).collect(), ..Default::default() };
-    let settings = ZabSettings {
-        my_sid: Sid(1),
-        tick_ms: 2000,
-        init_limit: 10,
-        sync_limit: 5,
-        notification_min_ms: 200,
-        notification_max_ms: 60_000,
-        finalize_wait_ms: 200,
-        epoch_wait_max_ms: None,
-        snapshot_sync_forced: false,
-        silence_max_ms: None,
-        connect_limit: None,
-        redial_pause_ms: 100,
-        snap_syncs_max: 10,
-        diff_syncs_max: 100,
-    };
+    let settings = ZabSettings::new(Sid(1));
     let epochs = (accepted, Epoch(4));
     let (settings, config) = (Arc::new(settings), Arc::new(config));
     Learner::new(NOW, settings, config, Sid(3), epochs, LAST, &mut Vec::new())

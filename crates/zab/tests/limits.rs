@@ -28,22 +28,7 @@ fn config() -> Arc<QuorumConfig> {
 }
 
 fn settings(sid: Sid) -> ZabSettings {
-    ZabSettings {
-        my_sid: sid,
-        tick_ms: 1000,
-        init_limit: 10,
-        sync_limit: 5,
-        notification_min_ms: 200,
-        notification_max_ms: 60_000,
-        finalize_wait_ms: 200,
-        epoch_wait_max_ms: None,
-        snapshot_sync_forced: false,
-        silence_max_ms: None,
-        connect_limit: None,
-        redial_pause_ms: 100,
-        snap_syncs_max: 2,
-        diff_syncs_max: 1,
-    }
+    ZabSettings { tick_ms: 1000, snap_syncs_max: 2, diff_syncs_max: 1, ..ZabSettings::new(sid) }
 }
 
 /// A leader with history that reaches back to the zxid `KNOWN`.

@@ -24,22 +24,7 @@ fn looking(leader: i64, round: i64) -> Notification {
 
 #[test]
 fn knows_that_the_others_elect_a_better_one() {
-    let settings = ZabSettings {
-        my_sid: Sid(2),
-        tick_ms: 2000,
-        init_limit: 10,
-        sync_limit: 5,
-        notification_min_ms: 200,
-        notification_max_ms: 60_000,
-        finalize_wait_ms: 200,
-        epoch_wait_max_ms: None,
-        snapshot_sync_forced: false,
-        silence_max_ms: None,
-        connect_limit: None,
-        redial_pause_ms: 100,
-        snap_syncs_max: 10,
-        diff_syncs_max: 100,
-    };
+    let settings = ZabSettings::new(Sid(2));
     let member = Member { role: PeerRole::Participant, line: String::new() };
     let members: BTreeMap<_, _> = (1..=3).map(|sid| (Sid(sid), member.clone())).collect();
     let config = QuorumConfig { members, ..QuorumConfig::default() };

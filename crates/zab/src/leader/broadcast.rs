@@ -195,22 +195,7 @@ mod tests {
     /// A leader of nobody, with so many transactions to go before it announces its end.
     fn lone_leader(to_go: u32) -> Leader {
         let sid = Sid(1);
-        let settings = ZabSettings {
-            my_sid: sid,
-            tick_ms: 2000,
-            init_limit: 10,
-            sync_limit: 5,
-            notification_min_ms: 200,
-            notification_max_ms: 60_000,
-            finalize_wait_ms: 200,
-            epoch_wait_max_ms: None,
-            snapshot_sync_forced: false,
-            silence_max_ms: None,
-            connect_limit: None,
-            redial_pause_ms: 100,
-            snap_syncs_max: 10,
-            diff_syncs_max: 100,
-        };
+        let settings = ZabSettings::new(sid);
         let mut config = QuorumConfig::default();
         let line = "here".into();
         config.members.insert(sid, Member { role: PeerRole::Participant, line });

@@ -181,8 +181,6 @@ fn draw_world(dice: &mut Dice, seed: u64) -> World {
     let settings = ZabSettings {
         tick_ms: 200,
         silence_max_ms: dice.one_in(2).then_some(300),
-        connect_limit: None,
-        redial_pause_ms: 100,
         snap_syncs_max: 1,
         diff_syncs_max: 1,
         snapshot_sync_forced: dice.one_in(8),

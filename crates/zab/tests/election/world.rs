@@ -603,22 +603,7 @@ impl World {
 }
 
 fn settings(my_sid: Sid) -> ZabSettings {
-    ZabSettings {
-        my_sid,
-        tick_ms: 2000,
-        init_limit: 10,
-        sync_limit: 5,
-        notification_min_ms: 200,
-        notification_max_ms: 60_000,
-        finalize_wait_ms: 200,
-        epoch_wait_max_ms: None,
-        snapshot_sync_forced: false,
-        silence_max_ms: None,
-        connect_limit: None,
-        redial_pause_ms: 100,
-        snap_syncs_max: 10,
-        diff_syncs_max: 100,
-    }
+    ZabSettings::new(my_sid)
 }
 
 pub(crate) fn state_name(state: ServerState) -> &'static str {
