@@ -7,7 +7,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
 use common::{PATIENCE, Server, TestDir, connect, free_port, poll_until, write_config};
-use ostler_cli::raw_client::{RawClient, create, exists, get_children};
+use ostler_cli::raw_client::{RawClient, SessionRequest, create, exists, get_children};
 
 /// Connects and tells whether the server let it be, with the bytes that came if it did not.
 fn dial(server: &Server) -> Result<TcpStream, Vec<u8>> {
@@ -45,6 +45,38 @@ fn a_connection_too_many_is_ended_without_a_byte() {
         poll_until("there is room again", || dial(&server).ok());
         assert!(server.log_text().contains("refused: "), "{}", server.log_text());
     }
+}
+
+#[test]
+fn who_found_no_room_is_let_in_when_there_is_some() {
+    let dir = TestDir::new("no-descriptors");
+    let mut server = Server::start(&dir, &[]);
+    let in_use = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).map(Iterator::count);
+    let Ok(in_use) = in_use else { return };
+    let max = u64::try_from(in_use).expect("few") + 10;
+    let pid = rustix::process::Pid::from_child(&server.child);
+    let limit = rustix::process::Rlimit { current: Some(max), maximum: Some(max) };
+    rustix::process::prlimit(Some(pid), rustix::process::Resource::Nofile, limit)
+        .expect("the child is ours");
+    let dial = || {
+        let mut client = RawClient::dial(&*server.address).expect("the system takes connections");
+        client.set_io_timeout(PATIENCE).expect("a timeout can be set");
+        client.send_connect(&SessionRequest::new(30_000)).expect("it can be sent");
+        client
+    };
+    let mut clients: Vec<RawClient> = (0..40).map(|_| dial()).collect();
+    poll_until("descriptors are used up", || {
+        server.log_text().contains("cannot accept connections").then_some(())
+    });
+    // Nobody else comes: whoever waits is let in because others leave.
+    while !clients.is_empty() {
+        let mut client = clients.remove(0);
+        client.receive_connect().expect("it is let in");
+        client.close_session().expect("it can be closed");
+    }
+    let told = server.log_text().matches("cannot accept connections").count();
+    assert!(told < 40, "told {told} times");
+    server.kill();
 }
 
 #[test]

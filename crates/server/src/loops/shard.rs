@@ -60,6 +60,8 @@ pub(crate) struct Turn {
     closing: Vec<ConnId>,
     buffer: Vec<u8>,
     accept_again: bool,
+    /// When it is tried again, if the last try failed: those who wait are not told of twice.
+    accept_at: Option<Time>,
     /// When long answers may be told of again.
     told_until: Time,
 }
@@ -76,6 +78,7 @@ impl Turn {
             closing: Vec::new(),
             buffer: vec![0; READ_BUFFER_BYTES],
             accept_again: false,
+            accept_at: None,
             told_until: Time::default(),
         }
     }
@@ -115,7 +118,7 @@ impl ShardLoop {
 
     /// How long it can wait when nothing happens; `None` is for ever.
     pub(crate) fn patience(&self, now: Time) -> Option<Duration> {
-        let deadline = self.shard.next_deadline();
+        let deadline = self.shard.next_deadline().into_iter().chain(self.turn.accept_at).min();
         let wait = deadline.map(|at| Duration::from_micros(at.0.saturating_sub(now.0)));
         let linger = (!self.turn.closing.is_empty()).then_some(LINGER);
         wait.into_iter().chain(linger).min()
@@ -200,7 +203,8 @@ impl ShardLoop {
     }
 
     fn accept(&mut self, at: Clock) {
-        if !std::mem::take(&mut self.turn.accept_again) {
+        let is_due = self.turn.accept_at.is_some_and(|due| due <= at.now);
+        if !std::mem::take(&mut self.turn.accept_again) && !is_due {
             return;
         }
         for _ in 0..ACCEPTS_A_TURN {
@@ -216,11 +220,17 @@ impl ShardLoop {
                     }
                 }
                 Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => return,
+                    io::ErrorKind::WouldBlock => {
+                        self.turn.accept_at = None;
+                        return;
+                    }
                     io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
                     _ => {
-                        // Out of file descriptors, mostly: it is tried again with the next event.
-                        tracing::error!("cannot accept a connection: {error}");
+                        // Out of file descriptors, mostly.
+                        if self.turn.accept_at.is_none() {
+                            tracing::error!("cannot accept connections for now: {error}");
+                        }
+                        self.turn.accept_at = Some(at.now + ACCEPT_PAUSE);
                         return;
                     }
                 },
@@ -386,6 +396,10 @@ const READ_BUFFER_BYTES: usize = 64 << 10;
 
 /// Connections accepted before those that exist are served again.
 const ACCEPTS_A_TURN: usize = 128;
+
+/// How long those who wait are left alone where a connection could not be accepted.
+// Java: NIOServerCnxnFactory.AcceptThread.pauseAccept.
+const ACCEPT_PAUSE: Span = Span::from_millis(10);
 
 /// Least time between two lines about long answers.
 const TOLD_AGAIN_AFTER: Span = Span::from_millis(1000);
