@@ -228,6 +228,10 @@ pub const TOUCH_FLUSH: Span = Span::from_millis(20);
 /// Twice [`TOUCH_FLUSH`]: a touch that a shard took in time arrives in time.
 pub const EXPIRY_GRACE: Span = Span::from_millis(40);
 
+/// All connections are looked through for silent ones once a tick; where connections without a session
+/// have less time than a tick, sooner, and never more often than so many milliseconds.
+pub const IDLE_SCAN_MIN_MS: u64 = 100;
+
 /// Unanswered requests of one connection before the shard stops reading from it.
 pub const PENDING_PER_CONNECTION_MAX: usize = 1_000;
 

@@ -43,7 +43,7 @@ use ostler_wire::request::{MultiHeader, Request as ClientRequest, RequestHeader}
 
 use crate::auth;
 use crate::clock::{Clock, Span, Time};
-use crate::limits::{OUTSTANDING_MAX_BYTES, Settings, TOUCH_FLUSH};
+use crate::limits::{IDLE_SCAN_MIN_MS, OUTSTANDING_MAX_BYTES, Settings, TOUCH_FLUSH};
 use crate::messages::{Commit, ConnId, ConnRef, Ids, Request, Service, ShardId, ToReplica};
 use crate::status::{ShardCounters, ShardMetrics};
 pub use admission::LargeRequests;
@@ -706,8 +706,10 @@ impl Shard {
         }
     }
 
+    /// A tick, or less where connections have less than that to open a session.
     fn idle_scan_period(&self) -> Span {
-        Span::from_millis(self.settings.tick_time_ms.max(1))
+        let sessionless_ms = self.settings.sessionless_timeout_ms.max(IDLE_SCAN_MIN_MS);
+        Span::from_millis(self.settings.tick_time_ms.min(sessionless_ms).max(1))
     }
 
     fn is_full(&self) -> bool {

@@ -243,6 +243,9 @@ fn new_world(options: &str) -> World {
     settings.auth.super_digest = option("super").map(str::to_owned);
     settings.auth.skip_acl = option("skip-acl") == Some("yes");
     settings.auth.digest_enabled = option("digest-auth") != Some("no");
+    if let Some(timeout) = option("sessionless") {
+        settings.sessionless_timeout_ms = number(timeout);
+    }
     settings.enforce_quota = option("enforce-quota") == Some("yes");
     settings.extended_types = option("extended-types") == Some("yes");
     if let Some(interval) = option("reap-every") {
