@@ -117,8 +117,11 @@ fn read_my_id(data_dir: &Path) -> Result<Option<u64>, ConfigError> {
     };
     let text = String::from_utf8_lossy(&bytes);
     let line = text.lines().next().unwrap_or_default().trim();
-    let id = line.parse();
-    id.map(Some).map_err(|_| refuse(format!("serverid {line} is not a number")))
+    match line.parse::<i64>() {
+        // Java: QuorumPeerConfig.UNSET_SERVERID is -1, so that such a file says nothing.
+        Ok(id) => Ok(u64::try_from(id).ok()),
+        Err(_) => Err(refuse(format!("serverid {line} is not a number"))),
+    }
 }
 
 /// The client part of the own server line is where clients are served.

@@ -403,6 +403,7 @@ fn one_server_runs_alone() {
     check(&given(one, Some("1")), &Has(&address));
     check(&given(one, None), &Has(&["client_port: None", "server_id: None"]));
     check(&given(one, Some(" 7 \nx")), &Has(&["client_port: None"]));
+    check(&given(one, Some("-1")), &Has(&["client_port: None", "server_id: None"]));
     check(
         &given("server.1=a:1:2;3\nstandaloneEnabled=false\ndataDir={dir}", Some("1")),
         &Fails("{cfg}: initLimit is not set"),
@@ -444,6 +445,7 @@ fn ensembles_are_checked() {
         &Fails("{cfg}: syncLimit is not set"),
     );
     check(&given(LIMITED, None), &Fails("{cfg}: myid file is missing ({dir}/myid)"));
+    check(&given(LIMITED, Some("-1")), &Fails("{cfg}: myid file is missing ({dir}/myid)"));
     check(&given(LIMITED, Some("abc")), &Fails("{dir}/myid: serverid abc is not a number"));
     check(&given(LIMITED, Some("9")), &Dies("{cfg}: My id 9 not in the peer list"));
     check(
