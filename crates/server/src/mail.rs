@@ -24,8 +24,8 @@ use crate::peers::links::LinkMail;
 pub(crate) enum ReplicaMail {
     /// All that one shard had to say after a turn of its loop.
     FromShard(Vec<ToReplica>),
-    /// The log is on disk up to here.
-    LogSynced(Zxid),
+    /// How far the log's thread has come.
+    LogWritten(LogProgress),
     /// The snapshot that was asked for has been written, or has failed.
     SnapshotEnded,
     /// What happens between servers, or to the files that only their members have.
@@ -42,6 +42,15 @@ pub(crate) enum ReplicaMail {
     HandOver(Sender<()>),
     /// The server ends.
     Stop,
+}
+
+/// What the log's thread has done since it last spoke.
+#[derive(Debug)]
+pub(crate) struct LogProgress {
+    /// The log is on disk up to here, if that is further than before.
+    pub(crate) up_to: Option<Zxid>,
+    /// Mails that are carried out. Everything else about them has been said before.
+    pub(crate) mails: usize,
 }
 
 /// For a shard thread.

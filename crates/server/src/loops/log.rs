@@ -10,7 +10,6 @@
 //! nobody knows what is on disk. It is not touched again.
 
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,7 +20,7 @@ use ostler_disk::truncate::TruncateError;
 use ostler_node::replica::{EpochFile, Found, Input, LogOp};
 use ostler_wire::ids::Zxid;
 
-use crate::mail::{ReplicaBox, ReplicaMail, mailbox};
+use crate::mail::{LogProgress, ReplicaBox, ReplicaMail, mailbox};
 
 /// The log, whoever writes it.
 pub(crate) struct Log<D: Disk> {
@@ -39,19 +38,19 @@ pub(crate) struct Log<D: Disk> {
     fast_syncs: u32,
 }
 
-/// What the log's thread and the replica's have in common.
-struct Shared<D: Disk> {
-    log: Mutex<Log<D>>,
-    /// Mails that were sent to the log's thread and not carried out yet. Invariant: while it is 0,
-    /// only the replica's thread touches the log.
-    waiting: AtomicUsize,
-}
-
 /// The replica's way to the log.
 pub(crate) struct LogBox<D: Disk> {
-    shared: Arc<Shared<D>>,
+    log: SharedLog<D>,
     mail: Sender<Vec<LogOp>>,
+    /// Mails of which the replica has not heard that they are carried out. Invariant: while it is
+    /// 0, the log's thread does nothing, and the replica has heard all that it had to say.
+    ///
+    /// The replica's own count, so that there is no moment at which the thread is done and has not
+    /// been heard.
+    unheard: usize,
 }
+
+type SharedLog<D> = Arc<Mutex<Log<D>>>;
 
 /// What is on disk now, and how long the disk took.
 pub(crate) struct Written {
@@ -61,7 +60,7 @@ pub(crate) struct Written {
 
 /// What the log thread works with.
 pub(crate) struct LogLoop<D: Disk> {
-    shared: Arc<Shared<D>>,
+    log: SharedLog<D>,
     mail: Receiver<Vec<LogOp>>,
     replica: ReplicaBox,
 }
@@ -69,41 +68,42 @@ pub(crate) struct LogLoop<D: Disk> {
 /// A log for one who sends and one who writes.
 pub(crate) fn log<D: Disk>(log: Log<D>, replica: ReplicaBox) -> (LogBox<D>, LogLoop<D>) {
     let (to_log, mail) = mailbox();
-    let shared = Arc::new(Shared { log: Mutex::new(log), waiting: AtomicUsize::new(0) });
-    (LogBox { shared: Arc::clone(&shared), mail: to_log }, LogLoop { shared, mail, replica })
+    let log = Arc::new(Mutex::new(log));
+    (LogBox { log: Arc::clone(&log), mail: to_log, unheard: 0 }, LogLoop { log, mail, replica })
 }
 
-impl<D: Disk> Shared<D> {
-    fn log(&self) -> MutexGuard<'_, Log<D>> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<D: Disk>(log: &SharedLog<D>) -> MutexGuard<'_, Log<D>> {
+    log.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<D: Disk + Clone> LogBox<D> {
     /// Hands this to the log's thread.
-    pub(crate) fn send(&self, ops: Vec<LogOp>) {
-        self.shared.waiting.fetch_add(1, Ordering::SeqCst);
+    pub(crate) fn send(&mut self, ops: Vec<LogOp>) {
+        self.unheard += 1;
         // It listens no more only when the server ends.
         let _ = self.mail.send(ops);
     }
 
-    /// Whether the log's thread has done all it was handed. What it had to say to the replica has
-    /// been sent before this is true.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.shared.waiting.load(Ordering::SeqCst) == 0
+    /// The replica hears this from the log's thread.
+    ///
+    /// # Panics
+    /// When that is more than was handed to it.
+    pub(crate) fn note(&mut self, progress: &LogProgress) {
+        let unheard = self.unheard.checked_sub(progress.mails);
+        self.unheard = unheard.expect("only what was handed over is carried out");
     }
 
-    /// Writes a lone record here and now, if nothing is under way and the disk is fast; `None` if
-    /// it was not written. The replica must have heard all that the log's thread had to say.
+    /// Writes a lone record here and now, if the log's thread has nothing to do or to say and the
+    /// disk is fast; `None` if it was not written.
     ///
     /// # Errors
     /// As the log's thread ends the server; nothing may be written any more.
     pub(crate) fn write_alone(&self, ops: &[LogOp]) -> io::Result<Option<Written>> {
         let [LogOp::Append { zxid, body }] = ops else { return Ok(None) };
-        if !self.is_idle() {
+        if self.unheard > 0 {
             return Ok(None);
         }
-        let mut log = self.shared.log();
+        let mut log = lock(&self.log);
         if log.fast_syncs < FAST_SYNCS_MIN {
             return Ok(None);
         }
@@ -119,27 +119,29 @@ impl<D: Disk + Clone> LogLoop<D> {
     /// Runs until the replica is gone and everything it sent is on disk.
     pub(crate) fn run(self) -> io::Result<()> {
         while let Ok(ops) = self.mail.recv() {
-            let taken = self.batch(ops)?;
-            self.shared.waiting.fetch_sub(taken, Ordering::SeqCst);
+            self.batch(ops)?;
         }
         Ok(())
     }
 
-    /// Takes what is there, up to a bound, and brings it to disk; returns how many mails that were.
-    fn batch(&self, first: Vec<LogOp>) -> io::Result<usize> {
-        let mut log = self.shared.log();
+    /// Takes what is there, up to a bound, brings it to disk and says so.
+    fn batch(&self, first: Vec<LogOp>) -> io::Result<()> {
+        let mut log = lock(&self.log);
         let mut batch = Batch::default();
-        let mut taken = 1;
+        let mut mails = 1;
         log.take(first, &mut batch, &self.replica)?;
         while batch.records < BATCH_RECORDS_MAX && batch.bytes < BATCH_BYTES_MAX {
             match self.mail.try_recv() {
                 Ok(ops) => log.take(ops, &mut batch, &self.replica)?,
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
             }
-            taken += 1;
+            mails += 1;
         }
-        log.commit(&mut batch, &self.replica)?;
-        Ok(taken)
+        let up_to = log.commit(&mut batch)?;
+        // Whoever hears of it may want to write.
+        drop(log);
+        self.replica.send(ReplicaMail::LogWritten(LogProgress { up_to, mails }));
+        Ok(())
     }
 }
 
@@ -158,20 +160,22 @@ impl<D: Disk + Clone> Log<D> {
                 batch.records += 1;
                 batch.bytes += body.len();
             } else {
-                self.commit(batch, replica)?;
+                if let up_to @ Some(_) = self.commit(batch)? {
+                    replica.send(ReplicaMail::LogWritten(LogProgress { up_to, mails: 0 }));
+                }
                 self.alone(op, replica)?;
             }
         }
         Ok(())
     }
 
-    fn commit(&mut self, batch: &mut Batch, replica: &ReplicaBox) -> io::Result<()> {
-        let Some(last) = std::mem::take(batch).last else { return Ok(()) };
+    /// Brings to disk what was appended, if anything was, and returns how far that goes.
+    fn commit(&mut self, batch: &mut Batch) -> io::Result<Option<Zxid>> {
+        let Some(last) = std::mem::take(batch).last else { return Ok(None) };
         if self.keeps_log {
             self.sync()?;
         }
-        replica.send(ReplicaMail::LogSynced(last));
-        Ok(())
+        Ok(Some(last))
     }
 
     fn sync(&mut self) -> io::Result<()> {
@@ -300,28 +304,103 @@ mod tests {
         assert!(files_after_a_crash(&disk).windows(40).any(|bytes| bytes == [1; 40]));
     }
 
-    #[test]
-    fn what_waits_for_the_thread_comes_first() {
+    /// What the replica, the log's thread and its mailbox may do next.
+    #[derive(Clone, Copy, PartialEq, Debug)]
+    enum Step {
+        HandOver,
+        WriteAlone,
+        ThreadWrites,
+        Hear,
+    }
+
+    impl Step {
+        const ALL: [Self; 4] = [Self::HandOver, Self::WriteAlone, Self::ThreadWrites, Self::Hear];
+    }
+
+    /// Plays these steps with records in ascending order; returns how many were written alone.
+    fn play(steps: &[Step]) -> usize {
         let disk = MemoryDisk::new();
-        let (log, thread, mail) = log_of(&disk);
-        log.send(vec![record(1)]);
-        assert!(log.write_alone(&[record(2)]).expect("nothing is done").is_none());
-        log.send(vec![record(2)]);
+        let (mut log, thread, mail) = log_of(&disk);
+        let (mut last, mut synced, mut alone) = (0, Zxid(0), 0);
+        let mut hear = |up_to: Zxid| {
+            assert!(synced < up_to, "{steps:?}: the log goes back from {synced} to {up_to}");
+            synced = up_to;
+        };
+        for step in steps {
+            match step {
+                Step::HandOver => {
+                    last += 1;
+                    log.send(vec![record(last)]);
+                }
+                Step::WriteAlone => {
+                    let written = log.write_alone(&[record(last + 1)]).expect("a sound disk");
+                    if let Some(Written { up_to, .. }) = written {
+                        (last, alone) = (last + 1, alone + 1);
+                        assert_eq!(up_to, Zxid(last));
+                        hear(up_to);
+                    }
+                }
+                Step::ThreadWrites => {
+                    if let Ok(ops) = thread.mail.try_recv() {
+                        thread.batch(ops).expect("a sound disk");
+                    }
+                }
+                Step::Hear => {
+                    if let Ok(ReplicaMail::LogWritten(progress)) = mail.try_recv() {
+                        log.note(&progress);
+                        progress.up_to.into_iter().for_each(&mut hear);
+                    }
+                }
+            }
+        }
+        alone
+    }
+
+    #[test]
+    fn in_whatever_order_things_happen_the_log_goes_forward() {
+        let mut alone = 0;
+        for number in 0..4_usize.pow(5) {
+            let steps: [Step; 5] = std::array::from_fn(|at| Step::ALL[number >> (2 * at) & 3]);
+            alone += play(&steps);
+        }
+        assert!(alone > 500, "{alone}");
+    }
+
+    #[test]
+    fn what_the_thread_has_done_is_heard_before_anything_is_written_behind_it() {
+        use Step::{HandOver, Hear, ThreadWrites, WriteAlone};
+        assert_eq!(play(&[HandOver, WriteAlone]), 0);
+        assert_eq!(play(&[HandOver, ThreadWrites, WriteAlone]), 0);
+        assert_eq!(play(&[HandOver, HandOver, ThreadWrites, Hear, WriteAlone]), 1);
+    }
+
+    #[test]
+    fn what_is_no_append_is_done_before_anything_is_written_behind_it() {
+        let disk = MemoryDisk::new();
+        let (mut log, thread, mail) = log_of(&disk);
+        log.send(vec![record(1), LogOp::Roll]);
+        log.send(vec![LogOp::Roll]);
         let first = thread.mail.recv().expect("it was sent");
-        let taken = thread.batch(first).expect("the disk is sound");
-        assert_eq!(taken, 2);
-        assert!(matches!(mail.try_recv(), Ok(ReplicaMail::LogSynced(Zxid(2)))));
-        thread.shared.waiting.fetch_sub(taken, Ordering::SeqCst);
-        assert!(log.write_alone(&[record(3)]).expect("the disk is sound").is_some());
+        thread.batch(first).expect("the disk is sound");
+        let heard: Vec<_> = mail.try_iter().collect();
+        let [ReplicaMail::LogWritten(synced), ReplicaMail::LogWritten(done)] = &heard[..] else {
+            panic!("{heard:?}");
+        };
+        assert_eq!((synced.up_to, synced.mails), (Some(Zxid(1)), 0));
+        assert_eq!((done.up_to, done.mails), (None, 2));
+        log.note(synced);
+        assert!(log.write_alone(&[record(2)]).expect("nothing is done").is_none());
+        log.note(done);
+        assert!(log.write_alone(&[record(2)]).expect("the disk is sound").is_some());
     }
 
     #[test]
     fn a_slow_disk_is_left_to_the_thread_until_it_has_been_fast_for_a_while() {
         let disk = MemoryDisk::new();
         let (log, thread, _mail) = log_of(&disk);
-        thread.shared.log().fast_syncs = 0;
+        lock(&thread.log).fast_syncs = 0;
         assert!(log.write_alone(&[record(1)]).expect("nothing is done").is_none());
-        thread.shared.log().fast_syncs = FAST_SYNCS_MIN;
+        lock(&thread.log).fast_syncs = FAST_SYNCS_MIN;
         assert!(log.write_alone(&[record(1)]).expect("the disk is sound").is_some());
     }
 

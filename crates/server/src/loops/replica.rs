@@ -151,7 +151,12 @@ impl ReplicaLoop {
                     self.hear(at, Input::FromShard(message));
                 }
             }
-            ReplicaMail::LogSynced(zxid) => self.hear(at, Input::LogSynced(zxid)),
+            ReplicaMail::LogWritten(progress) => {
+                self.log.note(&progress);
+                if let Some(up_to) = progress.up_to {
+                    self.hear(at, Input::LogSynced(up_to));
+                }
+            }
             ReplicaMail::SnapshotEnded => self.hear(at, Input::SnapshotEnded),
             ReplicaMail::Input(input) => self.hear(at, input),
             ReplicaMail::Vote(sid, notification, _freight) => {
@@ -231,9 +236,7 @@ impl ReplicaLoop {
         if self.turn.log_failed {
             return;
         }
-        // In this order: the log's thread says how far it came before it is idle, and that has to
-        // be heard before anything is written behind it.
-        let is_alone = is_alone && self.log.is_idle() && !self.has_mail();
+        let is_alone = is_alone && !self.has_mail();
         let synced = if is_alone { self.log.write_alone(&ops) } else { Ok(None) };
         match synced {
             Ok(Some(Written { up_to, took })) => {
