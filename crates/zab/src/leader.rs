@@ -98,6 +98,8 @@ pub struct Leader {
     /// How recent this server is: its current epoch, and the last zxid of its tree.
     recency: (Epoch, Zxid),
     links: BTreeMap<LinkId, Link>,
+    /// In which epoch the history of a member ends, as it told who it votes for.
+    histories: BTreeMap<Sid, Epoch>,
     /// How many servers came without an id.
     nameless: i64,
     /// When the present phase has taken too long; of no meaning in broadcast.
@@ -155,6 +157,7 @@ impl Leader {
             epoch: Epoch(accepted_epoch.0 + 1),
             recency: (current_epoch, last),
             links: BTreeMap::new(),
+            histories: BTreeMap::new(),
             nameless: 0,
             phase_ends: now + Span::from_millis(epoch_ms),
             ping_at: now + ping_interval(&settings),
@@ -255,6 +258,13 @@ impl Leader {
             data.put_bool(valid);
             let answer = QuorumPacket::with_data(PacketKind::Revalidate, Zxid::NONE, data);
             out.push(LeaderEffect::Send(link, answer));
+        }
+    }
+
+    /// A member that looks for a leader has a history that ends in this epoch.
+    pub fn heard_history(&mut self, member: Sid, epoch: Epoch) {
+        if self.is_member(member) {
+            self.histories.insert(member, epoch);
         }
     }
 
@@ -388,6 +398,12 @@ impl Leader {
             return Err("the learner has accepted an epoch that cannot be");
         }
         if accepted > self.epoch && self.phase > Phase::Discovery && self.is_member(info.sid) {
+            // A quorum had accepted that epoch before anybody's history could be of it, so that no
+            // leader of an earlier one can have come since: these data are not of this ensemble, or
+            // a quorum has lost its disks. To make way would put them in place of all there is.
+            if self.histories.get(&info.sid).is_some_and(|history| *history > self.epoch) {
+                return Err("the learner's data are of a later epoch");
+            }
             self.make_way(now, accepted, out);
             return Err("the learner has accepted a later epoch");
         }

@@ -371,6 +371,11 @@ impl Replica {
         if is_alone && member.election.is_outvoted(from, notification) {
             self.leave(at, "a better leader is being elected", out);
         }
+        if let (Role::Leading(leading), Some(epoch)) =
+            (&mut self.member().role, own_history(from, notification))
+        {
+            leading.call(|leader, _| leader.heard_history(from, epoch));
+        }
         self.elect(at, out, |election, to| election.notification(at.now, from, notification, to));
     }
 
@@ -658,6 +663,13 @@ impl Replica {
             Role::Settling | Role::Looking | Role::Retired => {}
         }
     }
+}
+
+/// In which epoch the history of a server ends that looks for a leader and votes for itself.
+fn own_history(from: Sid, notification: &Notification) -> Option<Epoch> {
+    let votes_for_itself =
+        notification.state == ServerState::Looking && notification.leader == from;
+    u32::try_from(notification.peer_epoch).ok().filter(|_| votes_for_itself).map(Epoch)
 }
 
 /// Roles that come to nothing are followed by the next election at once, the first so many times.
