@@ -228,8 +228,8 @@ pub const TOUCH_FLUSH: Span = Span::from_millis(20);
 /// Twice [`TOUCH_FLUSH`]: a touch that a shard took in time arrives in time.
 pub const EXPIRY_GRACE: Span = Span::from_millis(40);
 
-/// All connections are looked through for silent ones once a tick; where connections without a session
-/// have less time than a tick, sooner, and never more often than so many milliseconds.
+/// All connections are looked through for silent ones once a tick; sooner where connections have
+/// less time than a tick to open a session, but never more often than so many milliseconds.
 pub const IDLE_SCAN_MIN_MS: u64 = 100;
 
 /// Unanswered requests of one connection before the shard stops reading from it.
