@@ -305,7 +305,7 @@ impl Replica {
                     self.log_synced_in_role(at, zxid);
                 }
             }
-            Input::SnapshotEnded => self.pipeline.snapshot_ended(),
+            Input::SnapshotEnded => self.pipeline.snapshot_ended(out),
             Input::Deadline => self.deadline(at, out),
             peers => self.hear_peers(at, peers, out),
         }

@@ -285,11 +285,40 @@ fn snapshots_are_of_what_is_on_disk_and_one_at_a_time() {
     }
     assert_eq!(world.snapshots.len(), 1, "until the first has ended");
     world.settle();
+    assert_eq!(world.snapshots.len(), 1, "until the first has ended");
+    let rolls = world.rolls;
     world.end_snapshot();
+    world.settle();
+    // One of those that fell due meanwhile, of everything that has come since.
+    assert_eq!(world.snapshots.len(), 2);
+    assert_eq!(world.snapshots.last(), world.durable.last().map(|record| &record.zxid));
+    assert_eq!(world.rolls, rolls + 1, "a log begins behind each");
+    world.end_snapshot();
+    world.settle();
+    assert_eq!(world.snapshots.len(), 2, "nothing fell due since");
     for _ in 0..20 {
         client.send(&mut world, &create("/n-", b"x", 2));
     }
     world.settle();
+    assert_eq!(world.snapshots.len(), 3);
+}
+
+#[test]
+fn a_snapshot_that_is_owed_waits_for_what_is_under_way() {
+    let mut world = World::new(1, Settings { snap_count: 20, ..Settings::default() }, 1);
+    let mut client = open(&mut world, 0);
+    for _ in 0..60 {
+        client.send(&mut world, &create("/n-", b"x", 2));
+    }
+    world.settle();
+    assert_eq!(world.snapshots.len(), 1);
+    client.send(&mut world, &create("/n-", b"x", 2));
+    world.settle_but(&Held { log: true, ..Held::default() });
+    world.end_snapshot();
+    world.settle_but(&Held { log: true, ..Held::default() });
+    assert_eq!(world.snapshots.len(), 1, "the newest is not on disk");
+    world.settle();
+    assert_eq!(world.snapshots.last(), world.durable.last().map(|record| &record.zxid));
     assert_eq!(world.snapshots.len(), 2);
 }
 

@@ -53,6 +53,8 @@ pub(super) struct Pipeline {
     pub(super) history: Option<History>,
     snapshot_trigger: SnapshotTrigger,
     snapshot_running: bool,
+    /// One fell due while another was being written.
+    snapshot_owed: bool,
     /// Due, but the log is not on disk so far.
     snapshot_waiting: Option<Tree>,
     commits: u64,
@@ -101,6 +103,7 @@ impl Pipeline {
             history: None,
             snapshot_trigger,
             snapshot_running: false,
+            snapshot_owed: false,
             snapshot_waiting: None,
             commits: 0,
             scratch: Vec::new(),
@@ -156,10 +159,16 @@ impl Pipeline {
         let step = Step { zxid, changes, notices };
         self.push(InFlight { wait_for: zxid, step, body: Some(body), awaited_by });
         if snapshot_due {
-            out.push(Effect::Log(LogOp::Roll));
-            self.seal();
-            self.groups.back_mut().expect("it was sealed").snapshot_due = true;
+            self.roll_for_snapshot(out);
         }
+    }
+
+    /// Begins a new log behind everything in flight, which is not nothing, and lets a snapshot
+    /// follow it.
+    fn roll_for_snapshot(&mut self, out: &mut Vec<Effect>) {
+        out.push(Effect::Log(LogOp::Roll));
+        self.seal();
+        self.groups.back_mut().expect("it was sealed").snapshot_due = true;
     }
 
     /// Tells the shards something without a transaction, behind everything that was proposed.
@@ -265,8 +274,7 @@ impl Pipeline {
             self.commits += 1;
         }
         if snapshot_due {
-            self.snapshot_waiting = Some(view.clone());
-            self.write_snapshot(out);
+            self.want_snapshot(out);
         }
         out.push(Effect::Publish(Commit { view, steps }.into()));
         true
@@ -280,23 +288,40 @@ impl Pipeline {
         self.write_snapshot(out);
     }
 
-    /// Asks for a snapshot of what is published, for whatever reason.
+    /// Asks for a snapshot of what is published, for whatever reason: now, or when the one that is
+    /// being written has ended.
     pub(super) fn want_snapshot(&mut self, out: &mut Vec<Effect>) {
-        self.snapshot_waiting = Some(self.committed.clone());
-        self.write_snapshot(out);
+        if self.snapshot_running {
+            self.snapshot_owed = true;
+        } else {
+            self.snapshot_waiting = Some(self.committed.clone());
+            self.write_snapshot(out);
+        }
     }
 
-    /// The snapshot that was asked for is written, or could not be.
-    pub(super) fn snapshot_ended(&mut self) {
+    /// The snapshot that was asked for is written, or could not be. One that fell due meanwhile
+    /// begins, with the tree of now: the later it is, the less is left to replay.
+    // Java: SyncRequestProcessor.run skips it ("Too busy to snap") until as many transactions more
+    // have come. After a burst of writes that leaves long logs behind the last snapshot.
+    pub(super) fn snapshot_ended(&mut self, out: &mut Vec<Effect>) {
         self.snapshot_running = false;
+        if !core::mem::take(&mut self.snapshot_owed) {
+            return;
+        }
+        self.snapshot_trigger.begin_anew();
+        if self.in_flight.is_empty() {
+            out.push(Effect::Log(LogOp::Roll));
+            self.want_snapshot(out);
+        } else {
+            self.roll_for_snapshot(out);
+        }
     }
 
-    /// Asks for the snapshot that is due: only of what is on disk, and one at a time.
+    /// Asks for the snapshot that waits, when what it holds is on disk.
     fn write_snapshot(&mut self, out: &mut Vec<Effect>) {
         let is_logged = |tree: &mut Tree| tree.last_zxid() <= self.synced;
-        if self.snapshot_running {
-            self.snapshot_waiting = None;
-        } else if let Some(tree) = self.snapshot_waiting.take_if(is_logged) {
+        if let Some(tree) = self.snapshot_waiting.take_if(is_logged) {
+            assert!(!self.snapshot_running, "one at a time");
             self.snapshot_running = true;
             out.push(Effect::WriteSnapshot(tree.into()));
         }
@@ -362,7 +387,7 @@ impl Pipeline {
         if let Some(history) = &mut self.history {
             history.truncate(zxid);
         }
-        self.snapshot_waiting = None;
+        (self.snapshot_waiting, self.snapshot_owed) = (None, false);
         self.agreed = self.agreed.min(zxid);
         self.head = self.groups.back().map_or(&self.committed, |last| &last.view).clone();
         self.head.set_last_zxid(zxid);
@@ -385,7 +410,7 @@ impl Pipeline {
         if let Some(history) = &mut self.history {
             history.restart(last);
         }
-        self.snapshot_waiting = None;
+        (self.snapshot_waiting, self.snapshot_owed) = (None, false);
         self.snapshot_trigger = snapshot_trigger;
         self.committed_zxid = last;
         self.agreed = last;

@@ -40,6 +40,11 @@ impl SnapshotTrigger {
         due
     }
 
+    /// Counts from here on: the log was rolled for another reason.
+    pub(super) fn begin_anew(&mut self) {
+        (self.txns, self.bytes) = (0, 0);
+    }
+
     fn draw(&mut self, rng: &mut Rng) {
         self.txns_limit = self.txns_max / 2 + rng.below(self.txns_max / 2);
         self.bytes_limit = self.bytes_max / 2 + rng.below(self.bytes_max / 2);
