@@ -204,7 +204,7 @@ pub(crate) fn recover_again<D: Disk>(
         tree: replay.tree,
         snapshot: snapshot.map(|file| file.zxid),
         txns_replayed: replay.txns,
-        tail: replay.tail.records.into(),
+        tail: replay.tail.into_records(),
         torn_tail: logs.torn.map(|torn| (torn.path, torn.offset)),
         digest_mismatches: replay.digest_mismatches,
         fresh: fresh && replay.txns == 0,

@@ -6,14 +6,20 @@
 //! missing either. A torn write at the end of a file is accepted if it is the last file that holds
 //! anything, or if the next record of the next file is the very successor: Apache's server leaves
 //! torn bytes where they are and goes on in a new file.
+//!
+//! The thread that reads and checks the records also makes creates ready, as far as that can be
+//! done without the tree: most of a create is its znode. The thread with the tree judges the order
+//! of records, finds the places and compares digests.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ostler_tree::{Change, Tree};
+use ostler_tree::{Change, Nursery, Seedling, Tree};
+use ostler_wire::acl::Acl;
 use ostler_wire::ids::Zxid;
-use ostler_wire::txn::{TxnDigest, TxnRecord};
+use ostler_wire::txn::{CreateRecord, TxnDigest, TxnRecord};
 
 use crate::beside::{PIECE_BYTES, read_beside};
 use crate::disk::{Disk, DiskFile};
@@ -50,6 +56,10 @@ struct Piece {
     /// The bodies of the records, one behind the other.
     bytes: Vec<u8>,
     records: Vec<PieceRecord>,
+    /// The paths of the creates that were made ready, one behind the other.
+    create_paths: String,
+    /// Their lists, each once where the same one comes again and again.
+    lists: Vec<Arc<[Acl]>>,
     end: Option<FileEnd>,
 }
 
@@ -58,6 +68,16 @@ struct PieceRecord {
     offset: u64,
     zxid: Zxid,
     end: usize,
+    /// There if it is a create with nothing unusual about it.
+    create: Option<ReadyCreate>,
+}
+
+/// A create that needs nothing but its place in the tree.
+struct ReadyCreate {
+    seedling: Seedling,
+    path: Range<usize>,
+    list: usize,
+    digest: Option<TxnDigest>,
 }
 
 /// How reading a file ended.
@@ -67,11 +87,20 @@ struct FileEnd {
     len_bytes: u64,
 }
 
-/// The newest records that were replayed, oldest first.
+/// The newest records that were replayed, and some older ones: they are kept by pieces, since most
+/// of them are forgotten again.
 #[derive(Default)]
 pub(crate) struct RecordTail {
-    pub(crate) records: VecDeque<(Zxid, Arc<[u8]>)>,
+    /// Oldest first.
+    pieces: VecDeque<Replayed>,
+    records: usize,
     bytes: usize,
+}
+
+/// What was replayed of a piece.
+struct Replayed {
+    bytes: Vec<u8>,
+    records: Vec<(Zxid, Range<usize>)>,
 }
 
 /// A torn write at the end of a file.
@@ -130,8 +159,10 @@ impl Replay {
         let files = needed(files, self.last).map(|file| file.path);
         let mut state = LogState::default();
         let mut refusal = None;
-        let read =
-            |put: &mut dyn FnMut(Piece) -> bool| read_files(disk, files, max_record_bytes, put);
+        let (after, nursery) = (self.last, self.tree.nursery());
+        let read = |put: &mut dyn FnMut(Piece) -> bool| {
+            read_files(disk, files, max_record_bytes, (after, nursery), put)
+        };
         let read = read_beside(disk.reads_beside(), read, &mut |piece| {
             refusal = self.take(piece, &mut state).err();
             refusal.is_none()
@@ -145,13 +176,25 @@ impl Replay {
     }
 
     fn take(&mut self, piece: Piece, state: &mut LogState) -> Result<(), RecoverError> {
-        let Piece { path, bytes, records, end } = piece;
+        let Piece { path, bytes, mut records, create_paths, lists, end } = piece;
+        let mut replayed = Vec::with_capacity(records.len());
         let mut start = 0;
-        for PieceRecord { offset, zxid, end } in records {
-            let body = bytes.get(start..end).unwrap_or_default();
-            self.apply(&path, &Record { offset, zxid, body })?;
-            (start, self.file_has_records) = (end, true);
+        for PieceRecord { offset, zxid, end, create } in &mut records {
+            let (zxid, body) = (*zxid, start..*end);
+            (start, self.file_has_records) = (*end, true);
+            let bytes = bytes.get(body.clone()).unwrap_or_default();
+            let record = Record { offset: *offset, zxid, body: bytes };
+            if !self.follows(&path, &record)? {
+                continue;
+            }
+            let create = create.as_mut();
+            if !create.is_some_and(|create| self.plant(zxid, create, &create_paths, &lists)) {
+                self.apply(&path, &record)?;
+            }
+            replayed.push((zxid, body));
+            (self.last, self.txns) = (zxid, self.txns + 1);
         }
+        self.tail.push(Replayed { bytes, records: replayed });
         match end {
             Some(end) => self.end_file(&path, end, state),
             None => Ok(()),
@@ -192,11 +235,12 @@ impl Replay {
         Ok(())
     }
 
-    fn apply(&mut self, path: &Path, record: &Record<'_>) -> Result<(), RecoverError> {
-        let Record { offset, zxid, body } = *record;
+    /// Whether a record is the next one of history; false if it was there before.
+    fn follows(&mut self, path: &Path, record: &Record<'_>) -> Result<bool, RecoverError> {
+        let Record { offset, zxid, .. } = *record;
         if zxid <= self.last {
             tracing::debug!("{}: zxid {zxid} at {offset} was there before", path.display());
-            return Ok(());
+            return Ok(false);
         }
         if let Some(torn) = self.excused_by_successor.take()
             && zxid != self.last.next()
@@ -207,6 +251,30 @@ impl Replay {
             let (path, after) = (path.to_owned(), self.last);
             return Err(RecoverError::Gap { path, offset, found: zxid, after });
         }
+        Ok(true)
+    }
+
+    /// Applies a create that was made ready, if the tree is as it should be for it.
+    fn plant(
+        &mut self,
+        zxid: Zxid,
+        create: &mut ReadyCreate,
+        paths: &str,
+        lists: &[Arc<[Acl]>],
+    ) -> bool {
+        let ReadyCreate { seedling, path, list, digest } = create;
+        let (Some(path), Some(list)) = (paths.get(path.clone()), lists.get(*list)) else {
+            return false;
+        };
+        let is_planted = self.tree.plant(zxid, path, list, seedling);
+        if is_planted {
+            self.check_digest(zxid, *digest);
+        }
+        is_planted
+    }
+
+    fn apply(&mut self, path: &Path, record: &Record<'_>) -> Result<(), RecoverError> {
+        let Record { offset, zxid, body } = *record;
         let record = TxnRecord::decode(body).map_err(|error| LogError::Damaged {
             path: path.to_owned(),
             offset,
@@ -215,9 +283,6 @@ impl Replay {
         self.tree.apply(&record.header, &record.txn, &mut self.changes);
         // No watches are left on a tree that is being loaded.
         self.changes.clear();
-        self.tail.push(zxid, body);
-        self.last = zxid;
-        self.txns += 1;
         self.check_digest(zxid, record.digest);
         Ok(())
     }
@@ -257,11 +322,13 @@ impl Replay {
     }
 }
 
-/// Reads files one after the other and checks every record by itself.
+/// Reads files one after the other, checks every record by itself, and makes ready what comes
+/// `after` the snapshot.
 fn read_files<D: Disk>(
     disk: &D,
     files: impl Iterator<Item = PathBuf>,
     max_record_bytes: usize,
+    (after, mut nursery): (Zxid, Nursery),
     put: &mut dyn FnMut(Piece) -> bool,
 ) -> Result<(), LogError> {
     for path in files {
@@ -269,9 +336,8 @@ fn read_files<D: Disk>(
         let path: Arc<Path> = path.into();
         let mut is_over = false;
         while !is_over {
-            let (bytes, records, end) = (Vec::new(), Vec::new(), None);
-            let mut piece = Piece { path: Arc::clone(&path), bytes, records, end };
-            let read = piece.fill(&mut reader);
+            let mut piece = Piece::of(Arc::clone(&path));
+            let read = piece.fill(&mut reader, after, &mut nursery);
             is_over = piece.end.is_some();
             // What was read before an error comes before it.
             if !put(piece) {
@@ -284,13 +350,31 @@ fn read_files<D: Disk>(
 }
 
 impl Piece {
-    fn fill<F: DiskFile>(&mut self, reader: &mut LogReader<F>) -> Result<(), LogError> {
+    fn of(path: Arc<Path>) -> Self {
+        Self {
+            path,
+            bytes: Vec::with_capacity(2 * PIECE_BYTES),
+            records: Vec::new(),
+            create_paths: String::new(),
+            lists: Vec::new(),
+            end: None,
+        }
+    }
+
+    fn fill<F: DiskFile>(
+        &mut self,
+        reader: &mut LogReader<F>,
+        after: Zxid,
+        nursery: &mut Nursery,
+    ) -> Result<(), LogError> {
         let len_bytes = reader.len_bytes();
         while self.bytes.len() < PIECE_BYTES {
             match reader.next()? {
                 Step::Record(Record { offset, zxid, body }) => {
                     self.bytes.extend_from_slice(body);
-                    self.records.push(PieceRecord { offset, zxid, end: self.bytes.len() });
+                    let is_new = zxid > after;
+                    let create = is_new.then(|| self.make_ready(body, nursery)).flatten();
+                    self.records.push(PieceRecord { offset, zxid, end: self.bytes.len(), create });
                 }
                 Step::End { offset, tail } => {
                     self.end = Some(FileEnd { offset, tail, len_bytes });
@@ -300,16 +384,54 @@ impl Piece {
         }
         Ok(())
     }
+
+    /// Does for a create what can be done without the tree.
+    fn make_ready(&mut self, body: &[u8], nursery: &mut Nursery) -> Option<ReadyCreate> {
+        let create = CreateRecord::decode(body)?;
+        let (seedling, list) = nursery.raise(&create)?;
+        if !self.lists.last().is_some_and(|last| Arc::ptr_eq(last, list)) {
+            self.lists.push(Arc::clone(list));
+        }
+        let start = self.create_paths.len();
+        self.create_paths.push_str(&create.path);
+        let path = start..self.create_paths.len();
+        Some(ReadyCreate { seedling, path, list: self.lists.len() - 1, digest: create.digest })
+    }
 }
 
 impl RecordTail {
-    fn push(&mut self, zxid: Zxid, body: &[u8]) {
-        self.bytes += body.len();
-        self.records.push_back((zxid, body.into()));
-        while self.records.len() > TAIL_RECORDS_MAX || self.bytes > TAIL_BYTES_MAX {
-            let Some((_, dropped)) = self.records.pop_front() else { return };
-            self.bytes -= dropped.len();
+    fn push(&mut self, piece: Replayed) {
+        self.records += piece.records.len();
+        self.bytes += piece.bytes.len();
+        self.pieces.push_back(piece);
+        // Without the first one there must be enough.
+        let is_spare = |first: &mut Replayed, records: usize, bytes: usize| {
+            records - first.records.len() >= TAIL_RECORDS_MAX
+                || bytes - first.bytes.len() >= TAIL_BYTES_MAX
+        };
+        let (mut records, mut bytes) = (self.records, self.bytes);
+        while let Some(first) = self.pieces.pop_front_if(|first| is_spare(first, records, bytes)) {
+            records -= first.records.len();
+            bytes -= first.bytes.len();
         }
+        (self.records, self.bytes) = (records, bytes);
+    }
+
+    /// The newest, oldest first.
+    pub(crate) fn into_records(self) -> Vec<(Zxid, Arc<[u8]>)> {
+        let newest_first = self.pieces.iter().rev().flat_map(|piece| {
+            let bodies = piece.records.iter().rev();
+            bodies.map(|(zxid, body)| (*zxid, piece.bytes.get(body.clone()).unwrap_or_default()))
+        });
+        let mut bytes = 0;
+        let fits = |(_, body): &(Zxid, &[u8])| {
+            bytes += body.len();
+            bytes <= TAIL_BYTES_MAX
+        };
+        let newest = newest_first.take(TAIL_RECORDS_MAX).take_while(fits);
+        let mut records: Vec<_> = newest.map(|(zxid, body)| (zxid, body.into())).collect();
+        records.reverse();
+        records
     }
 }
 

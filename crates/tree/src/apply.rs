@@ -317,14 +317,14 @@ impl Tree {
 }
 
 /// Notes the digest of a parent that was changed, and returns by how much it has.
-fn note_change(path: &str, parent: &mut Znode, before: u64) -> u64 {
+pub(crate) fn note_change(path: &str, parent: &mut Znode, before: u64) -> u64 {
     let digest = digest::node(path, parent);
     parent.note_digest(digest);
     digest.wrapping_sub(before)
 }
 
 /// The rule for a parent's cversion and pzxid: both, or neither when the tree is ahead already.
-fn raise_cversion(parent: &mut Znode, to: i32, zxid: Zxid) {
+pub(crate) fn raise_cversion(parent: &mut Znode, to: i32, zxid: Zxid) {
     // -1 means one more. At i32::MAX one more is less, so the number stays.
     let below = parent.below_mut();
     let to = if to == -1 { below.cversion.wrapping_add(1) } else { to };
@@ -335,7 +335,7 @@ fn raise_cversion(parent: &mut Znode, to: i32, zxid: Zxid) {
 }
 
 /// The stat of a znode that was just created.
-fn first_stat(header: &TxnHeader, kind: CreateKind) -> StatPersisted {
+pub(crate) fn first_stat(header: &TxnHeader, kind: CreateKind) -> StatPersisted {
     let kind = match kind {
         CreateKind::Plain { ephemeral: true } | CreateKind::WithStat { ephemeral: true } => {
             Kind::Ephemeral(header.session)

@@ -18,7 +18,7 @@
 //!
 //! Reading order: `znode` with `leaf` (what is stored), `dir` (the one container), `tree`
 //! (look-ups), `apply` with `changes`; then `quota`, `acl_table`, `ephemerals`, `digest`,
-//! `builder`, `hash`.
+//! `builder`, `nursery`, `hash`.
 
 #![no_std]
 #![warn(missing_docs)]
@@ -34,6 +34,7 @@ mod dir;
 mod ephemerals;
 mod hash;
 mod leaf;
+mod nursery;
 mod quota;
 mod tree;
 mod znode;
@@ -41,6 +42,7 @@ mod znode;
 pub use acl_table::{AclId, AclList};
 pub use builder::{Builder, MissingParent};
 pub use changes::{Change, ChangeKind, Outcome};
+pub use nursery::{Nursery, Seedling};
 pub use quota::{Amounts, Quota};
 pub use tree::{Tree, Walk};
 pub use znode::{Kind, Znode};

@@ -202,12 +202,7 @@ impl<'a> TxnRecord<'a> {
     /// Reads a whole body.
     pub fn decode(body: &'a [u8]) -> Result<Self, DecodeError> {
         let from = &mut Reader::new(body);
-        let session = SessionId(from.long()?);
-        let cxid = Xid(from.int()?);
-        let zxid = Zxid(from.long()?);
-        let time = WallMs(from.long()?);
-        let txn_type = from.int()?;
-        let header = TxnHeader { session, cxid, zxid, time };
+        let (header, txn_type) = read_header(from)?;
         let txn = match txn_type {
             -11 => read_close_session(from)?,
             14 => Txn::Multi(from.vector(read_sub_txn)?.unwrap_or_default()),
@@ -241,6 +236,60 @@ impl<'a> TxnRecord<'a> {
             out.put_long(digest.tree_digest.cast_signed());
         }
     }
+}
+
+/// A record of a create whose list is left as it stands: creates that follow one another mostly
+/// have the same, and taking it apart is most of what decoding one costs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CreateRecord<'a> {
+    /// Who, where in history, when.
+    pub header: TxnHeader,
+    /// Type number and what it brings along.
+    pub kind: CreateKind,
+    /// Full path.
+    pub path: Text<'a>,
+    /// Data; null stays null.
+    pub data: Option<&'a [u8]>,
+    /// The bytes of the list: what [`Acl::read_list`] takes.
+    pub acl: &'a [u8],
+    /// As in [`CreateTxn`].
+    pub parent_cversion: i32,
+    /// The tree's digest afterwards.
+    pub digest: Option<TxnDigest>,
+}
+
+impl<'a> CreateRecord<'a> {
+    /// Reads a whole body. `None` if it is not that of a create, or if anything about it is not
+    /// as it should be: what that is, [`TxnRecord::decode`] tells.
+    #[must_use]
+    pub fn decode(body: &'a [u8]) -> Option<Self> {
+        let from = &mut Reader::new(body);
+        let (header, txn_type) = read_header(from).ok()?;
+        if !matches!(txn_type, 1 | 15 | 19 | 21) {
+            return None;
+        }
+        let path = from.text().ok()?;
+        let data = from.buffer().ok()?;
+        let at_list = from.rest();
+        for _ in 0..from.count().ok()?.unwrap_or(0) {
+            from.int().ok()?;
+            // Scheme and id.
+            from.buffer().ok()??;
+            from.buffer().ok()??;
+        }
+        let acl = at_list.get(..at_list.len() - from.rest().len())?;
+        let (kind, parent_cversion) = read_create_end(from, txn_type).ok()?;
+        Some(Self { header, kind, path, data, acl, parent_cversion, digest: read_digest(from) })
+    }
+}
+
+/// The header and the type that stands behind it.
+fn read_header(from: &mut Reader<'_>) -> Result<(TxnHeader, i32), DecodeError> {
+    let session = SessionId(from.long()?);
+    let cxid = Xid(from.int()?);
+    let zxid = Zxid(from.long()?);
+    let time = WallMs(from.long()?);
+    Ok((TxnHeader { session, cxid, zxid, time }, from.int()?))
 }
 
 /// Fewer than 12 bytes left mean that there is none.
@@ -299,7 +348,13 @@ fn read_create<'a>(from: &mut Reader<'a>, txn_type: i32) -> Result<CreateTxn<'a>
     let path = from.text()?;
     let data = from.buffer()?;
     let acl = Acl::read_list(from)?;
-    let (kind, parent_cversion) = match txn_type {
+    let (kind, parent_cversion) = read_create_end(from, txn_type)?;
+    Ok(CreateTxn { kind, path, data, acl, parent_cversion })
+}
+
+/// What follows the list of a create.
+fn read_create_end(from: &mut Reader<'_>, txn_type: i32) -> Result<(CreateKind, i32), DecodeError> {
+    Ok(match txn_type {
         19 => (CreateKind::Container, from.int()?),
         21 => {
             let parent_cversion = from.int()?;
@@ -315,8 +370,7 @@ fn read_create<'a>(from: &mut Reader<'a>, txn_type: i32) -> Result<CreateTxn<'a>
             };
             (kind, parent_cversion)
         }
-    };
-    Ok(CreateTxn { kind, path, data, acl, parent_cversion })
+    })
 }
 
 fn write_txn(txn: &Txn<'_>, out: &mut Vec<u8>) {

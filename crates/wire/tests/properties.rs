@@ -15,7 +15,7 @@ use ostler_wire::op::OpCode;
 use ostler_wire::reply::{EventType, OpResult, ReplyHeader, WatcherEvent};
 use ostler_wire::request::{MultiHeader, Request, RequestHeader, acl_entries};
 use ostler_wire::stat::{Stat, StatPersisted};
-use ostler_wire::txn::TxnRecord;
+use ostler_wire::txn::{CreateRecord, CreateTxn, Txn, TxnRecord};
 use proptest::prelude::*;
 
 /// Somewhere in a record's bytes, something else.
@@ -87,6 +87,23 @@ proptest! {
         let mut out = Vec::new();
         record.encode(&mut out);
         prop_assert_eq!(TxnRecord::decode(&out), Ok(record));
+    }
+
+    #[test]
+    fn creates_are_read_alike_with_and_without_their_lists(
+        record in strategies::txn_record(), spots in spots(), keep in keep(),
+    ) {
+        let mut out = Vec::new();
+        record.encode(&mut out);
+        let is_create = matches!(record.txn, Txn::Create(_));
+        prop_assert_eq!(CreateRecord::decode(&out).is_some(), is_create);
+        for body in [out.clone(), damage(out.clone(), &spots, keep)] {
+            let Some(create) = CreateRecord::decode(&body) else { continue };
+            let CreateRecord { header, kind, path, data, acl, parent_cversion, digest } = create;
+            let acl = Acl::read_list(&mut Reader::new(acl)).expect("it was read before");
+            let txn = Txn::Create(CreateTxn { kind, path, data, acl, parent_cversion });
+            prop_assert_eq!(TxnRecord::decode(&body), Ok(TxnRecord { header, txn, digest }));
+        }
     }
 
     #[test]
