@@ -9,7 +9,8 @@
 //! handing a request to the socket until its reply was read, and a server that stalls is asked
 //! less. In an open loop, with a rate, they run from when the request was due. Percentiles are of
 //! all requests in the measured time. The use that servers make of the machine is read where the
-//! measured time starts and where it ends.
+//! measured time starts and where it ends. A load that is told to end (`interruption`) cleans up
+//! like one that has come to its end.
 //!
 //! One thread makes more requests than servers answer: it reads and writes once for all that a
 //! connection has ready. Against `--stub`, which does as little as a server can, it shows what the
@@ -19,6 +20,7 @@ mod compare;
 mod conn;
 mod fanout;
 mod ground;
+mod interruption;
 mod load;
 mod options;
 mod outcome;
@@ -65,6 +67,17 @@ pub fn run(options: &Options) -> Result<()> {
         let served = stub::serve(port, plan.workload.size_bytes);
         return served.with_context(|| format!("the stub cannot serve on port {port}"));
     }
+    interruption::listen().context("signals cannot be waited for")?;
+    let told = tell(options, &plan);
+    if interruption::is_asked_for() {
+        eprintln!("ostler: interrupted");
+        std::process::exit(interruption::EXIT_CODE);
+    }
+    print(&told?)
+}
+
+/// Runs what was asked for and tells what it found.
+fn tell(options: &Options, plan: &Plan) -> Result<String> {
     let target = options.target();
     if let Some(compared) = options.compared() {
         ensure!(plan.workload.shape != Shape::Ready, "readiness cannot be compared");
@@ -74,13 +87,13 @@ pub fn run(options: &Options) -> Result<()> {
             }
         };
         let rounds = options.compare_rounds;
-        return print(&compare::run(&plan, [target, compared], rounds, options.json, load, note)?);
+        return compare::run(plan, [target, compared], rounds, options.json, load, note);
     }
     let report = match plan.workload.shape {
-        Shape::Ready => ready(&plan, &target)?,
-        _ => load(&plan, &target)?.tell(&plan, &target),
+        Shape::Ready => ready(plan, &target)?,
+        _ => load(plan, &target)?.tell(plan, &target),
     };
-    print(&if options.json { report.to_json() } else { report.into_lines() })
+    Ok(if options.json { report.to_json() } else { report.into_lines() })
 }
 
 fn print(text: &str) -> Result<()> {
@@ -137,6 +150,7 @@ fn ready(plan: &Plan, target: &Target) -> Result<Report> {
     let start = Instant::now();
     let deadline = start + plan.duration;
     loop {
+        interruption::check()?;
         match first_read(plan, target) {
             Ok(client) => {
                 let taken = start.elapsed();

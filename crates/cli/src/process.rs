@@ -52,6 +52,16 @@ fn resident_kb(status: &str) -> Option<u64> {
     line.split_ascii_whitespace().next()?.parse().ok()
 }
 
+/// Whether whoever started this process wants it to ignore a signal, as `nohup` does, and shells
+/// with what they start in the background. Only Linux tells.
+#[must_use]
+pub fn ignores_signal(number: i32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask & (1 << (number - 1)) != 0
+}
+
 /// Allows this process as many open files as it may allow itself.
 ///
 /// # Errors

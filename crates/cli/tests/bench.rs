@@ -4,10 +4,13 @@ mod common;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use common::ensemble::four_letter_word;
-use common::{Server, TestDir, connect};
+use common::{PATIENCE, Server, TestDir, connect};
+use ostler_cli::process::ignores_signal;
 use ostler_cli::raw_client::get_children;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 fn bench(server: &Server, arguments: &[&str]) -> String {
@@ -97,7 +100,7 @@ fn every_workload_runs_and_leaves_nothing() {
     let json = bench(&server, &["--workload", "fill", "--count", "2000", "--json"]);
     assert!(figure(&json, "ops") == 2000.0 && figure(&json, "errors") == 0.0, "{json}");
     let arguments = ["--workload", "fanout", "--connections", "50", "--rounds", "3", "--json"];
-    let json = bench(&server, &arguments);
+    let json = bench(&server, &[&arguments, SHORT].concat());
     assert!(figure(&json, "rounds") == 3.0, "{json}");
     assert!(figure(&json, "each_p50_us") <= figure(&json, "last_max_us"), "{json}");
     let json = bench(&server, &["--workload", "sessions", "--count", "300", "--json"]);
@@ -290,4 +293,85 @@ fn numbers_out_of_range_are_refused_by_name() {
         let told = complaint(&[&format!("{option}={value}")]);
         assert!(told.contains(option) && !told.contains("panicked"), "{option} {value}: {told}");
     }
+}
+
+/// A bench under way that was told to work for a minute.
+fn long_load(server: &Server, workload: &str) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_ostler"))
+        .args(["bench", "--server", &server.address, "--workload", workload])
+        .args(["--duration", "60", "--count", "100000000", "--rounds", "100000000"])
+        .args(["--connections", "10", "--warmup", "0"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the bench can be started")
+}
+
+/// What Ctrl-C sends; a shell lets what it starts in the background ignore that.
+fn interrupt() -> Signal {
+    if ignores_signal(Signal::INT.as_raw()) { Signal::TERM } else { Signal::INT }
+}
+
+fn tell_to_end(bench: &Child, signal: Signal) {
+    kill_process(Pid::from_child(bench), signal).expect("the child is ours");
+}
+
+/// Waits until the bench writes below its root.
+fn wait_for_work(server: &Server) {
+    let mut client = connect(server);
+    let mut names = |path: &str| {
+        let reply = client.call(&get_children(path, false)).expect("it serves");
+        reply.ok().and_then(|reply| reply.names()).unwrap_or_default()
+    };
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let roots = names("/");
+        let root = roots.iter().find(|name| name.starts_with("ostler-bench-"));
+        let parent = root.map(|root| format!("/{root}/p0000"));
+        if parent.is_some_and(|parent| !names(&parent).is_empty()) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "the bench does not begin");
+    }
+}
+
+#[test]
+fn a_load_that_is_told_to_end_leaves_nothing() {
+    let dir = TestDir::new("bench-end");
+    let server = Server::start(&dir, &["4lw.commands.whitelist=*"]);
+    for (workload, signal) in [
+        ("read", interrupt()),
+        ("create", Signal::TERM),
+        ("fill", interrupt()),
+        ("fanout", interrupt()),
+    ] {
+        let bench = long_load(&server, workload);
+        wait_for_work(&server);
+        tell_to_end(&bench, signal);
+        let output = bench.wait_with_output().expect("the child is ours");
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(130), "{workload}: {told}");
+        assert!(told.contains("interrupted") && !told.contains("removed"), "{workload}: {told}");
+        assert_empty(&server);
+    }
+}
+
+#[test]
+fn a_load_that_is_told_twice_ends_at_once() {
+    let dir = TestDir::new("bench-twice");
+    let server = Server::start(&dir, &[]);
+    let mut bench = long_load(&server, "write");
+    wait_for_work(&server);
+    // It answers nothing from now on, and the load would wait for that.
+    server.signal(Signal::STOP);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let status = loop {
+        tell_to_end(&bench, interrupt());
+        if let Some(status) = bench.try_wait().expect("the child is ours") {
+            break status;
+        }
+        assert!(Instant::now() < deadline, "it waits for the server");
+    };
+    server.signal(Signal::CONT);
+    assert_eq!(status.code(), Some(130));
 }

@@ -4,13 +4,15 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use hdrhistogram::Histogram;
 use ostler_wire::ids::Xid;
 use ostler_wire::jute::Reader;
 use ostler_wire::reply::ReplyHeader;
 
 use super::ground::Ground;
+use super::interruption;
 use super::options::{Plan, Target};
-use super::outcome::{Latencies, Outcome, Reading};
+use super::outcome::{Latencies, Outcome, Reading, Used};
 use super::sessions;
 use super::swarm::{Happening, Next, Swarm};
 use super::tally::latencies;
@@ -29,41 +31,68 @@ pub(super) fn run(plan: &Plan, target: &Target, ground: &Ground) -> Result<Outco
     let workload = &plan.workload;
     ground.populate(1, workload.size_bytes, plan.timeout_ms)?;
     let sessions = sessions::open(&target.servers, workload.connections, OPENING, plan.timeout_ms)?;
-    let mut swarm = sessions.swarm;
-    let mut writer = RawClient::connect(&target.servers[0], plan.timeout_ms)?;
-    let path = ground.node(0);
-    let before = Reading::take(&target.pids)?;
-    let (mut each, mut last) = (latencies(), latencies());
-    for round in 0..workload.rounds {
-        let watch = framed(&get_data(&path, true));
-        for index in 0..swarm.conns.len() {
-            swarm.send(index, &watch)?;
-        }
-        wait_for_each(&mut swarm, Xid(0), |_| {})?;
-        let changed = Instant::now();
-        let xid = writer.send(&set_data(&path, round.to_string().as_bytes()))?;
-        let mut slowest = Duration::ZERO;
-        wait_for_each(&mut swarm, Xid::NOTIFICATION, |arrived| {
-            let taken = arrived.saturating_duration_since(changed);
-            slowest = slowest.max(taken);
-            each.saturating_record(nanoseconds(taken));
-        })?;
-        last.saturating_record(nanoseconds(slowest));
-        let reply = writer.receive()?.ok()?;
-        assert_eq!(reply.header.xid, xid, "the writer watches nothing");
+    let mut rounds = Rounds {
+        swarm: sessions.swarm,
+        writer: RawClient::connect(&target.servers[0], plan.timeout_ms)?,
+        path: ground.node(0),
+        each: latencies(),
+        last: latencies(),
+    };
+    let measured = rounds.run(plan, target);
+    if measured.is_ok() || interruption::is_asked_for() {
+        rounds.swarm.close_sessions()?;
+        rounds.writer.close_session()?;
     }
-    let used = before.until_now(&target.pids)?;
-    writer.close_session()?;
-    swarm.close_sessions()?;
     Ok(Outcome {
         ops: workload.rounds * workload.connections as u64,
         latencies: vec![
-            Latencies { title: "last", prefix: "last_", of: last },
-            Latencies { title: "each", prefix: "each_", of: each },
+            Latencies { title: "last", prefix: "last_", of: rounds.last },
+            Latencies { title: "each", prefix: "each_", of: rounds.each },
         ],
-        used,
+        used: measured?,
         ..Outcome::default()
     })
+}
+
+/// What the rounds work with, and what they have shown.
+struct Rounds {
+    swarm: Swarm,
+    writer: RawClient,
+    path: String,
+    each: Histogram<u64>,
+    last: Histogram<u64>,
+}
+
+impl Rounds {
+    /// All of them.
+    fn run(&mut self, plan: &Plan, target: &Target) -> Result<Used> {
+        let before = Reading::take(&target.pids)?;
+        for number in 1..=plan.workload.rounds {
+            self.round(number)?;
+        }
+        before.until_now(&target.pids)
+    }
+
+    /// Everybody watches, the writer changes, everybody is told.
+    fn round(&mut self, number: u64) -> io::Result<()> {
+        let watch = framed(&get_data(&self.path, true));
+        for index in 0..self.swarm.conns.len() {
+            self.swarm.send(index, &watch)?;
+        }
+        wait_for_each(&mut self.swarm, Xid(0), |_| {})?;
+        let changed = Instant::now();
+        let xid = self.writer.send(&set_data(&self.path, number.to_string().as_bytes()))?;
+        let mut slowest = Duration::ZERO;
+        wait_for_each(&mut self.swarm, Xid::NOTIFICATION, |arrived| {
+            let taken = arrived.saturating_duration_since(changed);
+            slowest = slowest.max(taken);
+            self.each.saturating_record(nanoseconds(taken));
+        })?;
+        self.last.saturating_record(nanoseconds(slowest));
+        let reply = self.writer.receive()?.ok()?;
+        assert_eq!(reply.header.xid, xid, "the writer watches nothing");
+        Ok(())
+    }
 }
 
 /// Waits until one frame of this xid has come on every connection.
@@ -86,6 +115,7 @@ fn wait_for_each(swarm: &mut Swarm, xid: Xid, mut note: impl FnMut(Instant)) -> 
             }
             Ok(Next::Wait)
         })?;
+        interruption::check()?;
         if Instant::now() > deadline {
             return Err(io::Error::other(format!("{missing} sessions were not notified")));
         }

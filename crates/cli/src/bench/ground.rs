@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::interruption;
 use super::random::Random;
 use super::template::{node_path, parent_path};
 use crate::raw_client::{RawClient, Reply, create, delete, get_children};
@@ -63,6 +64,7 @@ impl Ground {
         let data = Random::new(1).bytes(size_bytes);
         let mut first_error = None;
         for start in (0..count).step_by(usize::try_from(BATCH).expect("it is small")) {
+            interruption::check()?;
             let end = count.min(start + BATCH);
             let paths: Vec<_> = (start..end).map(|number| self.node(number)).collect();
             let requests = paths.iter().map(|path| create(path, &data, 0));

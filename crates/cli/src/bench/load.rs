@@ -22,6 +22,7 @@ use ostler_wire::reply::ReplyHeader;
 use ostler_wire::request::Request;
 
 use super::conn::{Conn, Intake};
+use super::interruption;
 use super::pacer::Pacer;
 use super::source::{Kind, Source};
 use super::tally::Tally;
@@ -158,6 +159,8 @@ impl Load {
                 self.serve(index);
             }
             let now = Instant::now();
+            // What is under way is waited for.
+            self.dry |= interruption::is_asked_for();
             self.issue_due(now);
             if now >= sweep {
                 sweep = now + PING_SWEEP;

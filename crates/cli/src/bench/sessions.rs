@@ -9,6 +9,7 @@ use mio::net::TcpStream;
 use ostler_wire::connect::ConnectResponse;
 
 use super::conn::Conn;
+use super::interruption;
 use super::swarm::{Happening, Next, Swarm};
 use super::tally::latencies;
 use crate::raw_client::SessionRequest;
@@ -88,6 +89,7 @@ pub(crate) fn open(
             swarm.conns[index].keep_alive(timeout_ms);
             progress = Instant::now();
         }
+        interruption::check()?;
         if progress.elapsed() > SILENCE_MAX {
             return Err(io::Error::other(format!("only {open} of {count} sessions were opened")));
         }

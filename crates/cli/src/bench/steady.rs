@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, anyhow};
 
 use super::conn::Conn;
 use super::ground::Ground;
+use super::interruption;
 use super::load::{Load, Schedule};
 use super::options::{Plan, Target};
 use super::outcome::{Latencies, Outcome, Reading, Used};
@@ -62,12 +63,12 @@ fn measure(plan: &Plan, target: &Target, loads: Vec<Load>, schedule: Schedule) -
         .into_iter()
         .map(|mut load| thread::spawn(move || load.run().map(|()| load)))
         .collect();
-    thread::sleep(schedule.count_from.saturating_duration_since(Instant::now()));
+    interruption::sleep_until(schedule.count_from);
     let before = Reading::take(&target.pids)?;
     // A timed load is looked at when its time ends; what still drains after it does not count.
     let mut used = None;
     if let Some(until) = schedule.until {
-        thread::sleep(until.saturating_duration_since(Instant::now()));
+        interruption::sleep_until(until);
         used = Some(before.until_now(&target.pids)?);
     }
     let mut ended = Vec::with_capacity(threads.len());
@@ -83,6 +84,7 @@ fn measure(plan: &Plan, target: &Target, loads: Vec<Load>, schedule: Schedule) -
         load.close_sessions()?;
         tally.join(load.into_tally());
     }
+    interruption::check()?;
     Ok(conclude(plan, schedule, tally, used))
 }
 

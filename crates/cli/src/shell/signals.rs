@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use super::console::Console;
 use super::session::Present;
+use crate::process::ignores_signal;
 
 /// The ear for signals.
 pub(super) struct Signals {
@@ -35,7 +36,7 @@ impl Signals {
         let _entered = runtime.enter();
         let modes = termios::tcgetattr(std::io::stdin()).ok().filter(|_| is_interactive);
         for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
-            if is_ignored(kind) {
+            if ignores_signal(kind.as_raw_value()) {
                 continue;
             }
             // Without the ear a signal does what it does to every program.
@@ -60,15 +61,6 @@ impl Signals {
     pub(super) async fn interrupted(&self) {
         self.interrupt.notified().await;
     }
-}
-
-/// Whether whoever started this program wants it to ignore a signal, as `nohup` does, and shells
-/// with what they start in the background. Only Linux tells.
-fn is_ignored(kind: SignalKind) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
-    mask & (1 << (kind.as_raw_value() - 1)) != 0
 }
 
 async fn leave(
