@@ -34,6 +34,7 @@ mod stub;
 mod swarm;
 mod tally;
 mod template;
+mod waiting;
 mod workloads;
 
 use std::io::{self, Write as _};

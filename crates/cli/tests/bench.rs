@@ -287,6 +287,7 @@ fn numbers_out_of_range_are_refused_by_name() {
         ("--duration", "0"),
         ("--duration", "inf"),
         ("--warmup", "-1"),
+        ("--spin", "10001"),
         ("--correct-us", "0"),
         ("--compare-rounds", "0"),
     ] {
@@ -374,4 +375,17 @@ fn a_load_that_is_told_twice_ends_at_once() {
     };
     server.signal(Signal::CONT);
     assert_eq!(status.code(), Some(130));
+}
+
+#[test]
+fn a_load_that_looks_again_counts_the_same() {
+    let dir = TestDir::new("bench-spin");
+    let server = Server::start(&dir, &[]);
+    for workload in ["reads-1x1", "fanout"] {
+        let load = ["--workload", workload, "--rounds", "5", "--spin", "100", "--json"];
+        let json = bench(&server, &[&load, SHORT].concat());
+        assert!(figure(&json, "ops") > 0.0 && figure(&json, "errors") == 0.0, "{json}");
+        assert!(figure(&json, "spin_us") == 100.0, "{json}");
+    }
+    assert_empty(&server);
 }

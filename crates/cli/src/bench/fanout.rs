@@ -66,6 +66,7 @@ struct Rounds {
 impl Rounds {
     /// All of them.
     fn run(&mut self, plan: &Plan, target: &Target) -> Result<Used> {
+        self.swarm.spin_for(plan.spin);
         let before = Reading::take(&target.pids)?;
         for number in 1..=plan.workload.rounds {
             self.round(number)?;

@@ -26,6 +26,7 @@ use super::interruption;
 use super::pacer::Pacer;
 use super::source::{Kind, Source};
 use super::tally::Tally;
+use super::waiting;
 
 /// How long replies may take that are still missing when the load ends.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
@@ -50,6 +51,8 @@ pub(crate) struct Schedule {
     pub(crate) depth: usize,
     /// Requests per second of this thread; `None` is as fast as replies come.
     pub(crate) rate: Option<f64>,
+    /// For how long it looks for replies before it sleeps.
+    pub(crate) spin: Duration,
 }
 
 /// What tells that requests are due.
@@ -210,13 +213,7 @@ impl Load {
     }
 
     fn wait(&mut self, events: &mut Events, wait: Duration) -> io::Result<()> {
-        match self.poll.poll(events, Some(wait)) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                events.clear();
-                Ok(())
-            }
-            result => result,
-        }
+        waiting::wait(&mut self.poll, events, wait, self.schedule.spin)
     }
 
     /// Reads a connection once and puts new requests in the places of its replies.

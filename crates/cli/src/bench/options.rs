@@ -92,6 +92,15 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = MEASURING)]
     pub threads: usize,
 
+    /// Look for replies again and again, for up to N microseconds, before a thread of the load
+    /// sleeps.
+    ///
+    /// Who sleeps has to be woken by the server, over loopback on its own time: dearer than many a
+    /// request, and nothing that a client elsewhere would cost it. It takes a core from servers
+    /// that share the machine and could use it. At most 10000; 0 never looks again.
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = MEASURING)]
+    pub spin: u64,
+
     /// Closed loop: add the requests that late replies kept away, one every N microseconds.
     ///
     /// This is HdrHistogram's correction of latencies for coordinated omission. --rate needs none.
@@ -122,6 +131,9 @@ pub struct Options {
 /// Requests under way on a connection, at most.
 const DEPTH_MAX: usize = 100_000;
 
+/// Who waits for longer than this does not feel that it has to be woken.
+const SPIN_MAX_US: u64 = 10_000;
+
 /// Far more than a server takes in one znode.
 const SIZE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -149,6 +161,7 @@ pub(crate) struct Plan {
     pub(crate) warmup: Duration,
     pub(crate) duration: Duration,
     pub(crate) threads: usize,
+    pub(crate) spin: Duration,
     pub(crate) timeout_ms: i32,
     pub(crate) correct_us: Option<u64>,
     pub(crate) keep: bool,
@@ -191,6 +204,7 @@ impl Options {
             workload.rate.is_none() || self.correct_us.is_none(),
             "--correct-us is for closed loops: with a rate, latencies are right already"
         );
+        ensure!(self.spin <= SPIN_MAX_US, "--spin must be at most {SPIN_MAX_US}");
         ensure!(self.threads > 0, "--threads must be at least 1");
         ensure!(self.correct_us != Some(0), "--correct-us must be at least 1");
         ensure!(self.compare_rounds > 0, "--compare-rounds must be at least 1");
@@ -205,6 +219,7 @@ impl Options {
             warmup: seconds("--warmup", self.warmup)?,
             duration: seconds("--duration", self.duration)?,
             threads: self.threads,
+            spin: Duration::from_micros(self.spin),
             timeout_ms: self.timeout_ms,
             correct_us: self.correct_us,
             keep: self.keep,
@@ -248,6 +263,9 @@ impl Plan {
         };
         if let Some(rate) = self.workload.rate {
             text += &format!(", {rate} requests per second");
+        }
+        if !self.spin.is_zero() {
+            text += &format!(", looks again for {} µs", self.spin.as_micros());
         }
         text
     }

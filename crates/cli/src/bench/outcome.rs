@@ -191,5 +191,8 @@ fn heading(report: &mut Report, plan: &Plan, target: &Target) {
     if workload.shape == Shape::Fanout {
         report.number("rounds", count(workload.rounds));
     }
+    if !plan.spin.is_zero() {
+        report.number("spin_us", plan.spin.as_secs_f64() * 1e6);
+    }
     report.line(&plan.describe());
 }

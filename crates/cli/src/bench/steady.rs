@@ -55,6 +55,7 @@ fn schedule(plan: &Plan, threads: usize) -> Schedule {
         until: (!fill).then(|| count_from + plan.duration),
         depth: plan.workload.depth,
         rate: plan.workload.rate.map(|rate| rate / count(threads as u64)),
+        spin: plan.spin,
     }
 }
 

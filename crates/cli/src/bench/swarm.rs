@@ -10,6 +10,7 @@ use ostler_wire::ids::Xid;
 use ostler_wire::request::Request;
 
 use super::conn::{Conn, Intake};
+use super::waiting;
 
 /// How long the server may be silent while it closes sessions.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
@@ -24,6 +25,7 @@ pub(crate) struct Swarm {
     pub(crate) conns: Vec<Conn>,
     intake: Intake,
     sweep: Instant,
+    spin: Duration,
 }
 
 /// What happened to a connection.
@@ -52,7 +54,13 @@ impl Swarm {
             conns: Vec::new(),
             intake: Intake::new(),
             sweep: Instant::now() + PING_SWEEP,
+            spin: Duration::ZERO,
         })
+    }
+
+    /// Looks for so long whether something happens before it sleeps.
+    pub(crate) fn spin_for(&mut self, spin: Duration) {
+        self.spin = spin;
     }
 
     /// Takes a connection in and tells its index.
@@ -116,10 +124,7 @@ impl Swarm {
         wait: Duration,
         mut tell: impl FnMut(usize, Happening<'_>, Instant) -> io::Result<Next>,
     ) -> io::Result<()> {
-        match self.poll.poll(&mut self.events, Some(wait)) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => result?,
-        }
+        waiting::wait(&mut self.poll, &mut self.events, wait, self.spin)?;
         let mut now = Instant::now();
         for event in &self.events {
             let index = event.token().0;
