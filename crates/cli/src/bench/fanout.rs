@@ -64,9 +64,14 @@ struct Rounds {
 }
 
 impl Rounds {
-    /// All of them.
+    /// Those before the measured time, and those that count.
     fn run(&mut self, plan: &Plan, target: &Target) -> Result<Used> {
         self.swarm.spin_for(plan.spin);
+        let count_from = Instant::now() + plan.warmup;
+        while Instant::now() < count_from {
+            self.round(0)?;
+        }
+        (self.each, self.last) = (latencies(), latencies());
         let before = Reading::take(&target.pids)?;
         for number in 1..=plan.workload.rounds {
             self.round(number)?;
