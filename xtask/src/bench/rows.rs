@@ -20,7 +20,8 @@ pub(super) struct Row {
 
 #[derive(Debug)]
 enum Work {
-    /// A load that runs for a time, on so many servers.
+    /// A load that runs for a time, on so many servers: workload, bytes, connections, requests
+    /// under way on each, and options of its own.
     Load(usize, &'static [&'static str]),
     /// Time until the last of many watchers is told.
     Fanout,
@@ -48,10 +49,11 @@ pub(super) const ALL: &[Row] = &[
     },
     Row {
         name: "read-single",
-        title: "reads of 100 B, one at a time",
+        title: "reads of 100 B, one at a time, of a client that is awake",
         figures: &[micros("p50_us", "p50", 5.0)],
         notes: &[RATE, P99],
-        work: Work::Load(1, &["read", "100", "1", "1"]),
+        // To wake a client over loopback takes as long as the read, of whichever server.
+        work: Work::Load(1, &["read", "100", "1", "1", "--spin", "50"]),
     },
     Row {
         name: "write-pipelined",
@@ -208,11 +210,12 @@ impl Row {
         let servers = Servers::start(setup, &options.place)?;
         let sample = match &self.work {
             Work::Load(_, load) => {
-                let [workload, size, connections, depth] = load else {
+                let [workload, size, connections, depth, options_of_its_own @ ..] = *load else {
                     unreachable!("a load has four words");
                 };
                 let load = ["--workload", workload, "--size", size, "--keep"];
-                let load = [&load[..], &["--connections", connections, "--depth", depth]].concat();
+                let counts = ["--connections", connections, "--depth", depth];
+                let load = [&load[..], &counts, options_of_its_own].concat();
                 servers.bench(&timed(&load, options).as_slices())
             }
             Work::Fanout => fanout(&servers, options),
@@ -242,10 +245,9 @@ pub(super) fn timed(load: &[&str], options: &Options) -> Timed {
 
 fn fanout(servers: &Servers<'_>, options: &Options) -> Result<Sample> {
     let watchers = options.watchers.to_string();
-    let load = ["--workload", "fanout", "--connections", &watchers, "--rounds", "50", "--keep"];
-    // Once for Java's compiler.
-    servers.bench(&load)?;
-    servers.bench(&load)
+    let warmup = options.warmup.to_string();
+    let load = ["--workload", "fanout", "--connections", &watchers, "--rounds", "200", "--keep"];
+    servers.bench(&[&load[..], &["--warmup", &warmup]].concat())
 }
 
 fn sessions(servers: &Servers<'_>, options: &Options) -> Result<Sample> {
