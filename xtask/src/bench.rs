@@ -5,6 +5,7 @@
 //! is told as failed, and the others go on. The result is a Markdown table, a plot of the ratios
 //! and the raw figures; with `--scale`, tables and plots of what things cost as they grow.
 
+mod distance;
 mod documents;
 mod figures;
 mod live;
@@ -106,8 +107,11 @@ fn measure(row: &'static Row, title: String, options: &Options) -> Outcome {
     let repeat = if row.is_repeatable() { options.repeat.max(1) } else { 1 };
     for _ in 0..repeat {
         for kind in options.servers.iter().copied() {
+            let before_us = distance::cores_apart_us();
             match row.measure(kind, options) {
-                Ok(sample) => {
+                Ok(mut sample) => {
+                    let apart_us = before_us.max(distance::cores_apart_us());
+                    sample.set(rows::CORES_APART.key, apart_us);
                     let figures = row.figures.iter().chain(row.notes);
                     let told: Vec<String> = figures
                         .filter_map(|figure| {

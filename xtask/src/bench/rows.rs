@@ -51,7 +51,7 @@ pub(super) const ALL: &[Row] = &[
         name: "read-single",
         title: "reads of 100 B, one at a time, of a client that is awake",
         figures: &[micros("p50_us", "p50", 5.0)],
-        notes: &[RATE, P99],
+        notes: &[RATE, P99, CORES_APART],
         // To wake a client over loopback takes as long as the read, of whichever server.
         work: Work::Load(1, &["read", "100", "1", "1", "--spin", "50"]),
     },
@@ -66,7 +66,7 @@ pub(super) const ALL: &[Row] = &[
         name: "write-single",
         title: "writes of 100 B, one at a time",
         figures: &[micros("p50_us", "p50", 1.8)],
-        notes: &[RATE, P99],
+        notes: &[RATE, P99, CORES_APART],
         work: Work::Load(1, &["write", "100", "1", "1"]),
     },
     Row {
@@ -111,7 +111,7 @@ pub(super) const ALL: &[Row] = &[
         name: "fanout",
         title: "one change told to 1,000 watching sessions",
         figures: &[micros("last_p50_us", "p50 of the last to know", 8.0)],
-        notes: &[figure("last_p99_us", "p99", Unit::Micros, Wanted::Nothing)],
+        notes: &[figure("last_p99_us", "p99", Unit::Micros, Wanted::Nothing), CORES_APART],
         work: Work::Fanout,
     },
     Row {
@@ -157,6 +157,9 @@ pub(super) const ALL: &[Row] = &[
     },
 ];
 
+/// What the machine takes for a line of memory from core to core and back, whoever serves.
+pub(super) const CORES_APART: Figure =
+    figure("cores_apart_us", "core to core", Unit::Micros, Wanted::Nothing);
 const RATE: Figure = figure("ops_per_s", "/s", Unit::Rate, Wanted::Nothing);
 const P99: Figure = figure("p99_us", "p99", Unit::Micros, Wanted::Nothing);
 const BESIDE: Figure = figure("beside_us", "p99.9", Unit::Micros, Wanted::Nothing);
