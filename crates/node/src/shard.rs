@@ -17,6 +17,7 @@ mod read;
 mod report;
 mod service;
 mod spare_buffers;
+mod warming;
 mod watch_requests;
 mod watches;
 
@@ -334,7 +335,7 @@ impl Shard {
         bytes: &[u8],
         out: &mut Vec<ShardEffect>,
     ) -> usize {
-        let mut consumed = 0;
+        let (mut consumed, mut warm_to) = (0, 0);
         loop {
             let is_held = self.service == Service::Held;
             if !conn.may_proceed() || (is_held && conn.state == State::Open) {
@@ -366,6 +367,10 @@ impl Shard {
                     return consumed;
                 }
                 Ok(Some(body)) => {
+                    if consumed >= warm_to {
+                        let frame_max_bytes = self.settings.frame_max_bytes;
+                        warm_to = consumed + warming::warm(&self.view, rest, frame_max_bytes);
+                    }
                     if !self.frame(at, conn, body, out) {
                         conn.held_since.get_or_insert(at.now);
                         self.pause(conn);

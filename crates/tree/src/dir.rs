@@ -65,7 +65,7 @@ pub(crate) struct Many<T> {
 /// An entry on its way from one bucket to another.
 pub(crate) type Entry<T> = (u32, T);
 
-const BITS: u32 = 2;
+pub(crate) const BITS: u32 = 2;
 const FANOUT: usize = 1 << BITS;
 /// Below so many branches all bits of the hash are used up.
 const DEPTH_MAX: u32 = u32::BITS / BITS;
@@ -149,6 +149,22 @@ impl<T: Clone> Dir<T> {
         // Nothing is copied for what is not there.
         self.find(hash, &is_it)?;
         self.remove_at(0, hash, &is_it)
+    }
+
+    /// How many hold what this stands for.
+    #[inline]
+    pub(crate) fn holder_count(&self) -> usize {
+        match self {
+            Self::Empty => 0,
+            Self::Two(_, bucket) => Arc::strong_count(bucket),
+            Self::Four(_, bucket) => Arc::strong_count(bucket),
+            Self::Six(_, bucket) => Arc::strong_count(bucket),
+            Self::Nine(_, bucket) => Arc::strong_count(bucket),
+            Self::Twelve(_, bucket) => Arc::strong_count(bucket),
+            Self::Fifteen(_, bucket) => Arc::strong_count(bucket),
+            Self::Many(_, bucket) => Arc::strong_count(bucket),
+            Self::Branch(_, arms) => Arc::strong_count(arms),
+        }
     }
 
     /// All values, ascending by hash.
@@ -351,7 +367,7 @@ impl<T: Clone> Dir<T> {
 
     /// Hashes and values of the slots of a bucket; a branch has none of its own.
     #[inline]
-    fn slots(&self) -> (&[u32], &[Option<T>]) {
+    pub(crate) fn slots(&self) -> (&[u32], &[Option<T>]) {
         match self {
             Self::Empty | Self::Branch(..) => (&[], &[]),
             Self::Two(_, bucket) => (&bucket.hashes, &bucket.values),
@@ -384,7 +400,7 @@ impl<T: Clone> Dir<T> {
 
 /// Which arm of a branch the topmost bits choose.
 #[inline]
-fn arm(bits: u32) -> usize {
+pub(crate) fn arm(bits: u32) -> usize {
     (bits >> (u32::BITS - BITS)) as usize
 }
 

@@ -72,6 +72,11 @@ const SEALED_ABOVE: usize = 2048;
 /// Leaves up to so many bytes are put together on the stack.
 const ON_STACK_MAX: usize = 512;
 
+/// About what a processor loads at a time.
+const CACHE_LINE_BYTES: usize = 64;
+/// Behind so many lines it knows by itself which are next.
+const TOUCHED_MAX: usize = 4;
+
 impl Leaf {
     pub(crate) fn new(name: &[u8], data: Option<&[u8]>, numbers: &Numbers) -> Self {
         let Numbers { czxid, mzxid, ctime, mtime, owner, version, aversion, acl } = *numbers;
@@ -194,9 +199,16 @@ impl Leaf {
         Numbers { czxid, mzxid, ctime, mtime, owner, version, aversion, acl }
     }
 
-    #[cfg(test)]
+    /// How many hold it.
+    #[inline]
     pub(crate) fn holder_count(&self) -> usize {
         ThinArc::strong_count(&self.0)
+    }
+
+    /// Looks at all of it, as far as a processor would not load it anyway.
+    pub(crate) fn touch(&self) -> usize {
+        let bytes = self.0.slice.iter().step_by(CACHE_LINE_BYTES).take(TOUCHED_MAX);
+        bytes.chain(self.0.slice.last()).fold(0, |seen, byte| seen ^ usize::from(*byte))
     }
 
     #[inline]

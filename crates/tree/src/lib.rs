@@ -17,7 +17,7 @@
 //! - No recursion is as deep as a path.
 //!
 //! Reading order: `znode` with `leaf` (what is stored), `dir` (the one container), `tree`
-//! (look-ups), `apply` with `changes`; then `quota`, `acl_table`, `ephemerals`, `digest`,
+//! (look-ups), `apply` with `changes`; then `warm`, `quota`, `acl_table`, `ephemerals`, `digest`,
 //! `builder`, `nursery`, `hash`.
 
 #![no_std]
@@ -37,6 +37,7 @@ mod leaf;
 mod nursery;
 mod quota;
 mod tree;
+mod warm;
 mod znode;
 
 pub use acl_table::{AclId, AclList};
@@ -45,4 +46,5 @@ pub use changes::{Change, ChangeKind, Outcome};
 pub use nursery::{Nursery, Seedling};
 pub use quota::{Amounts, Quota};
 pub use tree::{Tree, Walk};
+pub use warm::Intent;
 pub use znode::{Kind, Znode};

@@ -224,6 +224,17 @@ impl Znode {
         self.leaf.name_bytes() == name.as_bytes()
     }
 
+    /// How many hold its two parts, mixed.
+    #[inline]
+    pub(crate) fn holder_counts(&self) -> usize {
+        self.leaf.holder_count() ^ self.below.as_ref().map_or(0, Arc::strong_count)
+    }
+
+    /// The children, if it has or had any.
+    pub(crate) fn child_dir(&self) -> Option<&Dir<Self>> {
+        self.below.as_ref().map(|below| &below.children)
+    }
+
     pub(crate) fn child_iter(&self) -> Iter<'_, Self> {
         self.below.as_ref().map_or(const { &Dir::Empty }, |below| &below.children).iter()
     }
