@@ -9,6 +9,7 @@
 //! Nothing depends on it but speed and memory, and a system may refuse.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ostler_tree::Tree;
 
@@ -28,7 +29,7 @@ pub(crate) fn suit_directory(dir: &Path) {
     allow(largest.unwrap_or(0) >= LARGE_BYTES);
 }
 
-/// The same for a server that holds this tree.
+/// The same for a server that holds this tree. It costs nothing while the answer stays.
 pub(crate) fn suit_tree(tree: &Tree) {
     let overhead = tree.node_count() as u64 * ZNODE_BYTES;
     allow(tree.data_size_bytes() + overhead >= LARGE_BYTES);
@@ -36,10 +37,17 @@ pub(crate) fn suit_tree(tree: &Tree) {
 
 /// Pages that are there already stay as they are; the system merges or parts them in its own time.
 fn allow(allowed: bool) {
+    if ALLOWED.load(Ordering::Relaxed) == allowed {
+        return;
+    }
+    ALLOWED.store(allowed, Ordering::Relaxed);
     if let Err(error) = rustix::thread::disable_transparent_huge_pages(!allowed) {
         tracing::debug!("cannot choose the size of pages: {error}");
     }
 }
+
+/// What was chosen last; a process begins with them.
+static ALLOWED: AtomicBool = AtomicBool::new(true);
 
 /// From here on a tree is large.
 const LARGE_BYTES: u64 = 64 << 20;

@@ -13,6 +13,7 @@ use ostler_node::replica::{Effect, Input, LogOp, Replica};
 
 use crate::boot::{End, Fatal};
 use crate::feed::Tail;
+use crate::huge_pages;
 use crate::loops::chronicle::Chronicle;
 use crate::loops::log::{LogBox, Written};
 use crate::mail::{ReplicaMail, ShardBox, SnapshotMail};
@@ -189,6 +190,7 @@ impl ReplicaLoop {
             match effect {
                 Effect::Log(op) => log_ops.push(op),
                 Effect::Publish(commit) => {
+                    huge_pages::suit_tree(&commit.view);
                     self.feed.publish(*commit);
                     published = true;
                 }

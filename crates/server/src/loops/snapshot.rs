@@ -10,7 +10,6 @@ use ostler_disk::disk::Disk;
 use ostler_disk::snapshots::Snapshots;
 use ostler_tree::Tree;
 
-use crate::huge_pages;
 use crate::mail::{ReplicaBox, ReplicaMail, SnapshotMail};
 
 /// What the snapshot thread works with.
@@ -49,8 +48,6 @@ impl<D: Disk + Clone> SnapshotLoop<D> {
     }
 
     fn write(&self, tree: &Tree) {
-        // An occasion that comes after every so many transactions.
-        huge_pages::suit_tree(tree);
         let start = Instant::now();
         let mut worked_since = Instant::now();
         let mut give_way = || {
