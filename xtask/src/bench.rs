@@ -11,6 +11,7 @@ mod figures;
 mod live;
 mod million;
 mod options;
+mod quiet_disk;
 mod rows;
 mod scale;
 mod servers;

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Result, ensure};
 
 use super::Options;
+use super::quiet_disk;
 use super::rows::timed;
 use super::servers::{Kind, Sample, Servers, Setup, snapshot_count};
 
@@ -128,6 +129,7 @@ fn writes(kind: Kind, options: &Options, more: &[&str], snap_count: &str) -> Res
         let setup = setup(kind, &[line]);
         let data_dir = setup.data_dir(&options.place);
         let servers = Servers::start(&setup, &options.place)?;
+        quiet_disk::wait(&options.place.dir)?;
         let before = snapshot_count(&data_dir)?;
         sample = servers.bench(&timed(&load, options).as_slices())?;
         p99_9.push(sample.number("p99_9_us")?);
