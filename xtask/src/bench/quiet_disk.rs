@@ -1,11 +1,13 @@
 //! Waits until the disk has done what earlier runs left to it.
 //!
-//! Where a file system tells its device of freed blocks, removing the gigabytes of one run can hold
-//! up every sync for tens of milliseconds well into the next one, whoever's turn that is.
+//! Apache's server does not sync its snapshots, so the system writes gigabytes of them half a minute
+//! later; and where a file system tells its device of freed blocks, removing them takes its time, too.
+//! Both hold up every sync for tens of milliseconds, whoever's turn it is by then.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// A disk is quiet when nothing has taken longer for so long.
@@ -15,8 +17,9 @@ const QUIET_FOR: Duration = Duration::from_secs(2);
 /// It is not waited for longer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Makes, syncs and removes files in `dir` until that is quick.
+/// Has everything written, then makes, syncs and removes files in `dir` until that is quick.
 pub(super) fn wait(dir: &Path) -> io::Result<()> {
+    Command::new("sync").status()?;
     fs::create_dir_all(dir)?;
     let path = dir.join("probe");
     let start = Instant::now();
