@@ -1,8 +1,8 @@
 //! Waits until the disk has done what earlier runs left to it.
 //!
-//! Apache's server does not sync its snapshots, so the system writes gigabytes of them half a minute
-//! later; and where a file system tells its device of freed blocks, removing them takes its time, too.
-//! Both hold up every sync for tens of milliseconds, whoever's turn it is by then.
+//! Apache's server does not sync its snapshots, so the system writes gigabytes of them half a
+//! minute later; and where a file system tells its device of freed blocks, removing them takes its
+//! time, too. Both hold up every sync for tens of milliseconds, whoever's turn it is by then.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
