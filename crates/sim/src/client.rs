@@ -228,7 +228,7 @@ impl Client {
             _ if self.waiting.len() > 30 => {}
             _ => {
                 for _ in 0..=outside.workload.below(3) {
-                    let request = workload::request(outside.workload.rng(), self.last_zxid);
+                    let request = workload::request(outside.workload.rng(), self.last_zxid, false);
                     self.ask(outside, wire, request);
                 }
             }

@@ -7,8 +7,8 @@ use ostler_wire::acl::{AclEntry, Perms};
 use ostler_wire::ids::Zxid;
 use ostler_wire::request::{CreateRequest, Request, WatchLists};
 
-/// Any request, mostly reads and writes.
-pub(crate) fn request(rng: &mut Rng, last_zxid: Zxid) -> Request<'static> {
+/// Any request, mostly reads and writes; pings only `with_pings`.
+pub(crate) fn request(rng: &mut Rng, last_zxid: Zxid, with_pings: bool) -> Request<'static> {
     let watch = rng.below(2) == 0;
     let path = path(rng);
     match rng.below(100) {
@@ -17,6 +17,7 @@ pub(crate) fn request(rng: &mut Rng, last_zxid: Zxid) -> Request<'static> {
         25..32 => Request::GetChildren { path, watch },
         32..39 => Request::GetChildren2 { path, watch },
         39..41 => Request::GetAcl { path },
+        41..44 if with_pings => Request::Ping,
         41..48 => Request::Sync { path: Some(path) },
         48..51 => {
             let relative_zxid = Zxid(rng.below(last_zxid.0.cast_unsigned() + 2).cast_signed());

@@ -316,7 +316,7 @@ impl<'s> Scene<'s> {
         let last_zxid = self.world.durable.last().map_or(Zxid::ZERO, |record| record.zxid);
         let request = match draw {
             0..10 => self.odd_request(draw),
-            _ => workload::request(&mut Rng::new(seed), last_zxid),
+            _ => workload::request(&mut Rng::new(seed), last_zxid, true),
         };
         let enemy = &mut self.enemies[enemy];
         let xid = Xid(enemy.next_xid);
@@ -396,7 +396,7 @@ impl<'s> Scene<'s> {
         let friend = &self.friends[worker];
         if !friend.robbed && friend.client.waiting.len() < 200 {
             let last_zxid = friend.client.last_zxid;
-            self.ask(worker, &workload::request(&mut Rng::new(seed), last_zxid));
+            self.ask(worker, &workload::request(&mut Rng::new(seed), last_zxid, true));
         }
     }
 

@@ -19,7 +19,7 @@ use ostler_wire::txn::{Txn, TxnHeader, TxnRecord};
 
 use crate::common::answer::{Answer, Frame};
 use crate::common::{START_MS, WALL_START_MS};
-use crate::hearing::{Hearing, Step, same};
+use crate::hearing::{Hearing, Step, is_write, same};
 use crate::model::Moment;
 use crate::{Asked, History, Talk};
 
@@ -27,7 +27,7 @@ pub(crate) fn check(history: &History) {
     let steps = replay(history);
     for commit in &history.world.published {
         if let Some(last) = commit.zxids().next_back() {
-            same(&commit.view, &steps[index(last)].model);
+            same(&commit.view, &steps[index(last)].model, None);
         }
     }
     for talk in &history.talks {
@@ -106,11 +106,18 @@ fn check_talk(history: &History, talk: &Talk, steps: &[Step]) {
             }
             Frame::Reply { zxid, outcome, .. } => {
                 let asked = asked.next().expect("one answer for each request");
+                // The log of one server has no gaps, so that it has every zxid that was told.
+                let step = &steps[index(*zxid)];
+                if is_write(&asked.request) {
+                    let header = step.header.expect("every step but the first has one");
+                    assert_eq!(header.cxid, asked.xid, "the transaction of {:?}", asked.request);
+                }
                 hearing.reply((asked.xid, &asked.request), *zxid, outcome);
             }
         }
     }
     if talk.lasted {
+        assert!(index(history.quiet_zxid) < steps.len());
         hearing.go_to(history.quiet_zxid);
         hearing.assert_told();
     }

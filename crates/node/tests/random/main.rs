@@ -197,10 +197,7 @@ impl History {
             _ => {
                 for _ in 0..=self.below(3) {
                     let last_zxid = self.actors[actor].last_zxid;
-                    let request = match self.below(33) {
-                        0 => Request::Ping,
-                        _ => workload::request(&mut self.rng, last_zxid),
-                    };
+                    let request = workload::request(&mut self.rng, last_zxid, true);
                     self.ask(talk, request);
                 }
             }
