@@ -17,6 +17,7 @@ use ostler_wire::txn::{CreateKind, CreateTxn, Txn, TxnHeader};
 use crate::acl_table::{AclId, AclList};
 use crate::changes::{Change, ChangeKind, Outcome};
 use crate::digest;
+use crate::dir::Entry;
 use crate::tree::{Tree, node_mut, size_bytes, split};
 use crate::znode::{Kind, Znode};
 
@@ -163,14 +164,12 @@ impl Tree {
             return self.create_existing(header, create, parent_path, acl);
         }
         let parent_acl = parent.acl_id();
-        let parent_digest = digest::node(parent_path, parent);
-        raise_cversion(parent, create.parent_cversion, header.zxid);
         let acl = self.acls.retain(key, &create.acl);
         let child = Znode::new(name, create.data, acl, &first_stat(header, create.kind));
         let (stat, kind) = (child.stat(), child.kind());
         let (digest, size_bytes) = (digest::node(path, &child), size_bytes(path, &child));
-        parent.below_mut().children.insert(hash, child);
-        let digest_change = note_change(parent_path, parent, parent_digest);
+        let (cversion, zxid) = (create.parent_cversion, header.zxid);
+        let digest_change = take_in(parent_path, parent, (hash, child), cversion, zxid);
         self.digest = self.digest.wrapping_add(digest_change);
         self.count_in(path, kind, digest, size_bytes);
         self.quota_create(path, create.data);
@@ -316,15 +315,29 @@ impl Tree {
     }
 }
 
+/// Puts a new child below its parent, and returns by how much the parent's digest has changed.
+pub(crate) fn take_in(
+    path: &str,
+    parent: &mut Znode,
+    (hash, child): Entry<Znode>,
+    cversion: i32,
+    zxid: Zxid,
+) -> u64 {
+    let before = digest::node(path, parent);
+    raise_cversion(parent, cversion, zxid);
+    parent.below_mut().children.insert(hash, child);
+    note_change(path, parent, before)
+}
+
 /// Notes the digest of a parent that was changed, and returns by how much it has.
-pub(crate) fn note_change(path: &str, parent: &mut Znode, before: u64) -> u64 {
+fn note_change(path: &str, parent: &mut Znode, before: u64) -> u64 {
     let digest = digest::node(path, parent);
     parent.note_digest(digest);
     digest.wrapping_sub(before)
 }
 
 /// The rule for a parent's cversion and pzxid: both, or neither when the tree is ahead already.
-pub(crate) fn raise_cversion(parent: &mut Znode, to: i32, zxid: Zxid) {
+fn raise_cversion(parent: &mut Znode, to: i32, zxid: Zxid) {
     // -1 means one more. At i32::MAX one more is less, so the number stays.
     let below = parent.below_mut();
     let to = if to == -1 { below.cversion.wrapping_add(1) } else { to };

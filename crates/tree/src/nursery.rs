@@ -16,7 +16,7 @@ use ostler_wire::jute::Reader;
 use ostler_wire::txn::CreateRecord;
 
 use crate::acl_table::{AclId, AclTable};
-use crate::apply::{first_stat, note_change, raise_cversion};
+use crate::apply::{first_stat, take_in};
 use crate::digest;
 use crate::hash::HashKey;
 use crate::tree::{Tree, components, size_bytes, split};
@@ -126,14 +126,12 @@ impl Tree {
             return false;
         }
         let Some(mut znode) = seedling.znode.take() else { return false };
-        let parent_digest = digest::node(parent_path, parent);
-        raise_cversion(parent, seedling.parent_cversion, zxid);
         let acl = self.acls.retain(self.key, list);
         if acl != seedling.acl {
             znode.set_leaf(znode.leaf().with_numbers(|numbers| numbers.acl = acl));
         }
-        parent.below_mut().children.insert(seedling.hash, znode);
-        let digest_change = note_change(parent_path, parent, parent_digest);
+        let child = (seedling.hash, znode);
+        let digest_change = take_in(parent_path, parent, child, seedling.parent_cversion, zxid);
         self.digest = self.digest.wrapping_add(digest_change);
         self.count_in(path, seedling.kind, seedling.digest, seedling.size_bytes);
         self.last_zxid = self.last_zxid.max(zxid);
